@@ -1,0 +1,37 @@
+"""Lets Ryu 4.34 import with a current eventlet.
+
+`ryu.app.wsgi` imports `eventlet.wsgi.ALREADY_HANDLED`, which eventlet 0.33.3 took away. A `.pth` line of our
+wheel imports this module when the interpreter starts, and it defines the name at the moment that somebody
+imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+
+
+class _WsgiFinder:
+    """Finds `eventlet.wsgi` as the path does, and adds the missing name once it is loaded."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
+        if name != "eventlet.wsgi":
+            return None
+        sys.meta_path.remove(_WsgiFinder)
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def exec_module(module) -> None:
+            load(module)
+            if not hasattr(module, "ALREADY_HANDLED"):
+                module.ALREADY_HANDLED = object()
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if not any(finder is _WsgiFinder for finder in sys.meta_path) and "eventlet.wsgi" not in sys.modules:
+    sys.meta_path.insert(0, _WsgiFinder)

@@ -1,0 +1,154 @@
+"""The overlay as frozen values: what `ovsdb/snapshot` makes of rows and `compile` reads.
+
+Addresses are kept in one canonical spelling (MACs `02:00:00:00:00:01`, IPs as netaddr prints them), so
+equal things compare equal. Nothing here knows where a value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import netaddr
+
+MAX_VNI: Final = (1 << 24) - 1
+"""The largest VNI (RFC 7348); 0 is not used, for a GRE packet without a key has it."""
+
+
+class Encap(StrEnum):
+    """The kind of a tunnel."""
+
+    VXLAN = "vxlan"
+    GRE = "gre"
+
+
+TUNNEL_OFPORTS: Final[Mapping[Encap, int]] = {Encap.VXLAN: 65001, Encap.GRE: 65002}
+"""The fixed ofport of each encap's tunnel port, on every chassis."""
+TUNNEL_NAMES: Final[Mapping[Encap, str]] = {Encap.VXLAN: "overlay-vxlan", Encap.GRE: "overlay-gre"}
+"""The name of each encap's tunnel port, on every chassis."""
+
+
+def vni(written: int | str) -> int:
+    """A VNI from its written form; ValueError unless it is in 1..2^24-1."""
+    try:
+        number = int(written)
+    except ValueError:
+        raise ValueError(f"VNI {written!r} is not a number") from None
+    if not 1 <= number <= MAX_VNI:
+        raise ValueError(f"VNI {number} is not in 1..{MAX_VNI}")
+    return number
+
+
+def mac(written: str) -> str:
+    """A unicast MAC in canonical spelling; ValueError when it is none."""
+    try:
+        value = int(netaddr.EUI(written, version=48))
+    except (netaddr.AddrFormatError, ValueError, TypeError):
+        raise ValueError(f"MAC {written!r} is not of the form 02:00:00:00:00:01") from None
+    spelled = ":".join(f"{octet:02x}" for octet in value.to_bytes(6, "big"))
+    if value >> 40 & 1:
+        raise ValueError(f"MAC {spelled} is a group address; a port needs a unicast one")
+    if value == 0:
+        raise ValueError(f"MAC {spelled} is no address of a port")
+    return spelled
+
+
+def ip(written: str) -> str:
+    """A unicast IPv4 address in canonical spelling; ValueError when it is none."""
+    try:
+        address = netaddr.IPAddress(written, 4, flags=netaddr.INET_PTON)
+    except (netaddr.AddrFormatError, ValueError, TypeError):
+        raise ValueError(f"IP {written!r} is not an IPv4 address such as 10.0.0.1") from None
+    if address.is_multicast() or int(address) in (0, 0xFFFFFFFF):
+        raise ValueError(f"IP {address} is not a unicast address")
+    return str(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Chassis:
+    """A host that runs OVS: the address its tunnels end at, and the encaps it offers."""
+
+    name: str
+    vtep: str
+    encaps: frozenset[Encap] = frozenset(Encap)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A layer-2 domain of one tenant. `encap` is what its chassis use where both ends offer it."""
+
+    name: str
+    tenant: str
+    vni: int
+    encap: Encap = Encap.VXLAN
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A declared port: its MAC and addresses are known before it is plugged in anywhere."""
+
+    name: str
+    network: str
+    mac: str
+    ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """An interface of br-int that asks to join: what `external_ids` say, as the operator wrote it.
+
+    `iface_id` names a declared port; else `vni` (as written) names a network.
+    """
+
+    chassis: str
+    interface: str
+    ofport: int
+    iface_id: str | None = None
+    vni: str | None = None
+    attached_mac: str | None = None
+    overlay_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A port in its place: an ofport of a chassis, in a network.
+
+    `port` names the declared port, or is None; `mac` and `ips` are what is known of it. Behind a port
+    that is not declared any MAC may appear, and is learned.
+    """
+
+    chassis: str
+    interface: str
+    ofport: int
+    network: str
+    port: str | None = None
+    mac: str | None = None
+    ips: tuple[str, ...] = ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether the switch learns the MACs behind it."""
+        return self.port is None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A learned IP/MAC pair of a network, and the binding (chassis, interface) it was seen on."""
+
+    network: str
+    ip: str
+    mac: str
+    chassis: str
+    interface: str
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Everything `compile` reads: chassis and networks by name, bindings, and learned neighbors."""
+
+    chassis: Mapping[str, Chassis] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    bindings: tuple[Binding, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()

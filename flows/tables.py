@@ -1,0 +1,178 @@
+"""THE PIPELINE AS DATA: its tables, the kinds of flow in them, and `describe()`, which renders both.
+
+Each table declares the fields it may match, where it may go, what it may teach and what a miss does;
+`flows.flow.flow()` holds every flow against that. The README's table is `describe()`'s output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+ORIGIN: Final = "reg0"
+"""Where a packet came in: `FROM_PORT` or `FROM_TUNNEL`; written by classify."""
+FROM_PORT: Final = 0
+FROM_TUNNEL: Final = 1
+OUTPORT: Final = "reg1"
+"""The ofport that forward or fdb found for the packet; 0 while none is found."""
+
+
+class Kind(IntEnum):
+    """What a flow is for; it stands in the flow's cookie, so every drop has a name and a counter."""
+
+    CONTINUE = 0x01, "a miss that goes on to the next table"
+    DROP_NO_NETWORK = 0x02, "a packet from a port that is in no network"
+    DROP_FOREIGN_TUNNEL = 0x03, "a tunnel packet whose VNI, encap and source VTEP do not belong together"
+    LOCAL_PORT = 0x04, "a port of this chassis and the network it is in"
+    VTEP = 0x05, "a VTEP that may send for a network"
+    DROP_TAGGED = 0x08, "a VLAN-tagged packet"
+    DROP_RESERVED = 0x09, "link-local control traffic (STP, LLDP, LACP, pause)"
+    DROP_MULTICAST_SOURCE = 0x0A, "a source address that is a group address"
+    LEARN_LOCAL = 0x10, "teaches fdb that a MAC is behind a port"
+    LEARN_REMOTE = 0x11, "teaches fdb that a MAC is behind a VTEP"
+    LEARNED = 0x12, "a MAC the switch learned by itself"
+    NOTICE = 0x18, "a copy of an ARP packet to the controller, which learns the neighbor"
+    NOTICED = 0x19, "an ARP packet that tells what is already known"
+    ANSWER = 0x20, "an ARP request answered in place of a known neighbor"
+    OWN_QUESTION = 0x21, "a neighbor that asks for its own address (RFC 5227): never answered"
+    KNOWN = 0x28, "a MAC whose place is declared"
+    GROUP_ADDRESS = 0x29, "broadcast and multicast"
+    LOOK_UP_LEARNED = 0x2A, "a MAC whose place is not declared: fdb may know it"
+    DELIVER = 0x30, "a packet whose port is found"
+    NOT_FOUND = 0x31, "unknown unicast"
+    DROP_SPLIT_HORIZON = 0x32, "a packet from a tunnel that would leave by a tunnel"
+    FLOOD_FROM_PORT = 0x38, "to all members of the network"
+    FLOOD_FROM_TUNNEL = 0x39, "to the members on this chassis"
+    DROP_NO_MEMBERS = 0x3A, "nobody else is in the network"
+
+    purpose: str
+
+    def __new__(cls, value: int, purpose: str) -> Kind:
+        kind = int.__new__(cls, value)
+        kind._value_ = value
+        kind.purpose = purpose
+        return kind
+
+    @property
+    def label(self) -> str:
+        """The kind's name as people read it: `drop-split-horizon`."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether a packet that ends here is dropped."""
+        return self.name.startswith("DROP_")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the pipeline.
+
+    `next` and `teaches` name the tables it may go to or add learned flows to; `miss` is the kind of the
+    flow of lowest priority.
+    """
+
+    id: int
+    name: str
+    purpose: str
+    matches: frozenset[str]
+    next: tuple[str, ...]
+    miss: Kind | None
+    teaches: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # Stands in what a flow's cookie is the hash of: only the number may count there.
+        return f"Table({self.id})"
+
+
+CLASSIFY: Final = Table(
+    0,
+    "classify",
+    "a local port, or (encap, VNI, source VTEP), gives the packet its VNI; all else is dropped. "
+    "The only table that sets the VNI",
+    frozenset({"in_port", "tun_id", "tun_src"}),
+    ("guard",),
+    Kind.DROP_NO_NETWORK,
+)
+GUARD: Final = Table(
+    10,
+    "guard",
+    "what no port may send: VLAN tags, link-local control traffic, group addresses as source",
+    frozenset({"eth_src", "eth_dst", "vlan_tci"}),
+    ("learn",),
+    Kind.CONTINUE,
+)
+LEARN: Final = Table(
+    20,
+    "learn",
+    "the source MAC of an undeclared port is learned in the switch, with a limit per port or VTEP",
+    frozenset({"metadata", "in_port", ORIGIN, "tun_src"}),
+    ("notice",),
+    Kind.CONTINUE,
+    teaches=("fdb",),
+)
+NOTICE: Final = Table(
+    30,
+    "notice",
+    "an ARP packet from a local port that tells something new is copied to the controller",
+    frozenset({"metadata", ORIGIN, "eth_type", "arp_spa", "arp_sha"}),
+    ("respond",),
+    Kind.CONTINUE,
+)
+RESPOND: Final = Table(
+    40,
+    "respond",
+    "ARP requests for known neighbors are answered in the switch",
+    frozenset({"metadata", ORIGIN, "eth_type", "arp_op", "arp_tpa", "arp_sha"}),
+    ("forward",),
+    Kind.CONTINUE,
+)
+FORWARD: Final = Table(
+    50,
+    "forward",
+    "known unicast: the port, or the VTEP and tunnel port, of a declared MAC",
+    frozenset({"metadata", "eth_dst"}),
+    ("fdb", "deliver", "flood"),
+    Kind.LOOK_UP_LEARNED,
+)
+FDB: Final = Table(
+    60,
+    "fdb",
+    "the same for learned MACs; only `learn` writes here, never the controller",
+    frozenset({"metadata", "eth_dst"}),
+    (),
+    None,
+)
+DELIVER: Final = Table(
+    70,
+    "deliver",
+    "out of the port that was found; never from a tunnel into a tunnel (split horizon)",
+    frozenset({ORIGIN, OUTPORT}),
+    ("flood",),
+    Kind.DELIVER,
+)
+FLOOD: Final = Table(
+    80,
+    "flood",
+    "BUM to local members and, unless it came from a tunnel, to the VTEPs that have members",
+    frozenset({"metadata", ORIGIN}),
+    (),
+    Kind.DROP_NO_MEMBERS,
+)
+
+PIPELINE: Final = (CLASSIFY, GUARD, LEARN, NOTICE, RESPOND, FORWARD, FDB, DELIVER, FLOOD)
+"""Every table, in the order a packet meets them."""
+BY_NAME: Final[dict[str, Table]] = {table.name: table for table in PIPELINE}
+BY_ID: Final[dict[int, Table]] = {table.id: table for table in PIPELINE}
+
+
+def describe() -> str:
+    """The pipeline as a Markdown table, one row per table."""
+    lines = ["| # | table | purpose | goes to | a miss |", "|---|---|---|---|---|"]
+    for table in PIPELINE:
+        miss = table.miss.label if table.miss is not None else "back to the caller"
+        lines.append(
+            f"| {table.id} | {table.name} | {table.purpose} | {', '.join(table.next) or '-'} | {miss} |"
+        )
+    return "\n".join(lines) + "\n"

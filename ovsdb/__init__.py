@@ -1,0 +1,1 @@
+"""What speaks OVSDB: sessions, snapshots, provisioning, the overlay database. Imports `flows`, never ryu."""
