@@ -1,4 +1,155 @@
-"""The Ryu application, started with `ryu-manager overlay_app`."""
+"""The Ryu application, started with `ryu-manager overlay_app`: handlers only, and what they wake.
+
+Configuration is by environment (`OVERLAY_DB`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`); none is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from ovsdb.embedded import DatabaseError, EmbeddedServer
 from ryu.base import app_manager
+from ryu.controller import ofp_event
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.lib import hub
+from ryu.ofproto import ofproto_v1_4
+
+from controller.channel import Channel
+from controller.packet_in import parse_arp
+from controller.reconciler import Reconciler
+from controller.sessions import ChassisSession, OverlaySession
+from controller.state import State
+from ovsdb.provision import OPENFLOW_PORT, datapath_id
+
+LOG: Final = logging.getLogger("overlay.app")
+DIED: Final = 70
+"""Exit status when one of our loops died (EX_SOFTWARE)."""
+
+
 class OverlayApp(app_manager.RyuApp):
-    pass
+    """The controller: an overlay database in, flows on every chassis out."""
+
+    OFP_VERSIONS: Final = [ofproto_v1_4.OFP_VERSION]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Ryu's defaults never notice a switch that went silent, and listen on two ports.
+        self.CONF.set_default("echo_request_interval", 5.0)
+        self.CONF.set_default("maximum_unreplied_echo_requests", 2)
+        self.CONF.set_default("ofp_tcp_listen_port", OPENFLOW_PORT)
+        self._state = State(changed=self._changed, noted=self._noted)
+        self._reconcilers: dict[str, Reconciler] = {}
+        self._sessions: dict[str, ChassisSession] = {}
+        self._channels: dict[Any, tuple[str, Channel]] = {}
+        self._server: EmbeddedServer | None = None
+        self._overlay = OverlaySession(self._database(), self._state)
+        spawn(self._overlay.run)
+
+    def _database(self) -> str:
+        """The overlay database's remote: the one named, else that of a child of ours."""
+        named = os.environ.get("OVERLAY_DB")
+        if named:
+            return named
+        try:
+            self._server = EmbeddedServer()
+        except DatabaseError as error:
+            sys.exit(f"overlay_app: {error}")
+        LOG.info("overlay database %s", self._server.remote)
+        spawn(self._watch_server)
+        return self._server.remote
+
+    def _watch_server(self) -> None:
+        while self._server is not None and self._server.poll() is None:
+            hub.sleep(1)
+        raise RuntimeError("the overlay database server ended")
+
+    def close(self) -> None:
+        """Ryu calls this when it ends."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    def _changed(self) -> None:
+        """The overlay is another: everybody looks what that means for them."""
+        declared = self._state.declared
+        rows = declared.chassis if declared is not None else {}
+        for name, session in list(self._sessions.items()):
+            if name not in rows or rows[name].remote != session.remote:
+                session.leave(withdrawing=name not in rows)
+                del self._sessions[name]
+        for name, row in rows.items():
+            if name not in self._reconcilers:
+                self._reconcilers[name] = Reconciler(name, self._state)
+                spawn(self._reconcilers[name].run)
+            if name in self._sessions:
+                self._sessions[name].declare(row)
+            else:
+                self._sessions[name] = ChassisSession(row, self._state)
+                self._state.chassis[name].datapath_id = datapath_id(name)
+                spawn(self._sessions[name].run)
+        for reconciler in self._reconcilers.values():
+            reconciler.wake()
+        self._noted()
+
+    def _noted(self) -> None:
+        """There is status to write."""
+        self._overlay.wake()
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def _on_state(self, event: Any) -> None:
+        datapath = event.datapath
+        if event.state == DEAD_DISPATCHER:
+            name, channel = self._channels.pop(datapath, (None, None))
+            if name is not None and channel is not None and self._reconcilers[name].detach(channel):
+                LOG.warning("%s: OpenFlow connection lost", name)
+                self._state.connect(name, False)
+            return
+        name = next((name for name in self._reconcilers if int(datapath_id(name), 16) == datapath.id), None)
+        if name is None or name not in self._state.chassis:
+            LOG.warning("datapath %016x at %s is no chassis of ours", datapath.id, datapath.address[0])
+            datapath.close()
+            return
+        channel = Channel(datapath)
+        self._channels[datapath] = (name, channel)
+        self._reconcilers[name].attach(channel)
+        self._state.connect(name, True)
+
+    @set_ev_cls([ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPBarrierReply], MAIN_DISPATCHER)
+    def _on_reply(self, event: Any) -> None:
+        _, channel = self._channels.get(event.msg.datapath, (None, None))
+        if channel is not None:
+            channel.on_reply(event.msg)
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
+    def _on_error(self, event: Any) -> None:
+        _, channel = self._channels.get(event.msg.datapath, (None, None))
+        if channel is not None:
+            channel.on_error(event.msg)
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def _on_packet(self, event: Any) -> None:
+        name, _ = self._channels.get(event.msg.datapath, (None, None))
+        arp = parse_arp(bytes(event.msg.data))
+        if name is not None and arp is not None:
+            self._state.see(name, event.msg.match["in_port"], arp)
+
+
+def spawn(loop: Callable[[], None]) -> None:
+    """Run a loop of ours; when it dies, so does the process, loudly, and the switches go on forwarding."""
+
+    def guarded() -> None:
+        try:
+            loop()
+        except hub.TaskExit:
+            raise
+        except Exception:
+            LOG.critical("a loop died, and the controller with it:\n%s", traceback.format_exc())
+            logging.shutdown()
+            os._exit(DIED)
+
+    hub.spawn(guarded)

@@ -1,1 +1,1 @@
-"""The pure core: an overlay in, flows out. No I/O, no clock, no logging; standard library and netaddr only."""
+"""The pure core: an overlay in, flows out. No I/O, no clock, no logging; standard library and netaddr."""

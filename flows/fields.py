@@ -66,7 +66,7 @@ class Field:
 
 
 _ALL: Final = (
-    Field("in_port", 32, "int", OXM_BASIC, 0, "NXM_OF_IN_PORT", maskable=False),
+    Field("in_port", 32, "int", OXM_BASIC, 0, "OXM_OF_IN_PORT", maskable=False),
     Field("metadata", 64, "hex", OXM_BASIC, 2, "OXM_OF_METADATA"),
     Field("eth_dst", 48, "mac", OXM_BASIC, 3, "NXM_OF_ETH_DST"),
     Field("eth_src", 48, "mac", OXM_BASIC, 4, "NXM_OF_ETH_SRC"),

@@ -141,6 +141,9 @@ class Flow:
 
 
 Written = int | str | tuple[int | str, int | str]
+"""A value as written, or (value, mask)."""
+Match = Mapping[str, Written]
+"""What a flow matches, as written: a value by field name."""
 
 
 def set_field(name: str, value: int | str) -> SetField:
@@ -148,9 +151,7 @@ def set_field(name: str, value: int | str) -> SetField:
     return SetField(name, FIELDS[name].value(value))
 
 
-def flow(
-    table: Table, kind: Kind, priority: int, match: Mapping[str, Written], actions: Iterable[Action]
-) -> Flow:
+def flow(table: Table, kind: Kind, priority: int, match: Match, actions: Iterable[Action]) -> Flow:
     """A flow, held against the pipeline's declaration.
 
     Raises ValueError when a field is not declared for the table, a value does not fit, or a table is

@@ -16,6 +16,9 @@ import netaddr
 MAX_VNI: Final = (1 << 24) - 1
 """The largest VNI (RFC 7348); 0 is not used, for a GRE packet without a key has it."""
 
+PROBE_VNI: Final = 0
+"""What a probe through a tunnel carries: no network's VNI, so it ends at the other side's classify."""
+
 
 class Encap(StrEnum):
     """The kind of a tunnel."""

@@ -21,38 +21,31 @@ OUTPORT: Final = "reg1"
 class Kind(IntEnum):
     """What a flow is for; it stands in the flow's cookie, so every drop has a name and a counter."""
 
-    CONTINUE = 0x01, "a miss that goes on to the next table"
-    DROP_NO_NETWORK = 0x02, "a packet from a port that is in no network"
-    DROP_FOREIGN_TUNNEL = 0x03, "a tunnel packet whose VNI, encap and source VTEP do not belong together"
-    LOCAL_PORT = 0x04, "a port of this chassis and the network it is in"
-    VTEP = 0x05, "a VTEP that may send for a network"
-    DROP_TAGGED = 0x08, "a VLAN-tagged packet"
-    DROP_RESERVED = 0x09, "link-local control traffic (STP, LLDP, LACP, pause)"
-    DROP_MULTICAST_SOURCE = 0x0A, "a source address that is a group address"
-    LEARN_LOCAL = 0x10, "teaches fdb that a MAC is behind a port"
-    LEARN_REMOTE = 0x11, "teaches fdb that a MAC is behind a VTEP"
-    LEARNED = 0x12, "a MAC the switch learned by itself"
-    NOTICE = 0x18, "a copy of an ARP packet to the controller, which learns the neighbor"
-    NOTICED = 0x19, "an ARP packet that tells what is already known"
-    ANSWER = 0x20, "an ARP request answered in place of a known neighbor"
-    OWN_QUESTION = 0x21, "a neighbor that asks for its own address (RFC 5227): never answered"
-    KNOWN = 0x28, "a MAC whose place is declared"
-    GROUP_ADDRESS = 0x29, "broadcast and multicast"
-    LOOK_UP_LEARNED = 0x2A, "a MAC whose place is not declared: fdb may know it"
-    DELIVER = 0x30, "a packet whose port is found"
-    NOT_FOUND = 0x31, "unknown unicast"
-    DROP_SPLIT_HORIZON = 0x32, "a packet from a tunnel that would leave by a tunnel"
-    FLOOD_FROM_PORT = 0x38, "to all members of the network"
-    FLOOD_FROM_TUNNEL = 0x39, "to the members on this chassis"
-    DROP_NO_MEMBERS = 0x3A, "nobody else is in the network"
-
-    purpose: str
-
-    def __new__(cls, value: int, purpose: str) -> Kind:
-        kind = int.__new__(cls, value)
-        kind._value_ = value
-        kind.purpose = purpose
-        return kind
+    CONTINUE = 0x01
+    DROP_NO_NETWORK = 0x02
+    DROP_FOREIGN_TUNNEL = 0x03
+    LOCAL_PORT = 0x04
+    VTEP = 0x05
+    DROP_PROBE = 0x06
+    DROP_TAGGED = 0x08
+    DROP_RESERVED = 0x09
+    DROP_MULTICAST_SOURCE = 0x0A
+    LEARN_LOCAL = 0x10
+    LEARN_REMOTE = 0x11
+    LEARNED = 0x12
+    NOTICE = 0x18
+    NOTICED = 0x19
+    ANSWER = 0x20
+    OWN_QUESTION = 0x21
+    KNOWN = 0x28
+    GROUP_ADDRESS = 0x29
+    LOOK_UP_LEARNED = 0x2A
+    DELIVER = 0x30
+    NOT_FOUND = 0x31
+    DROP_SPLIT_HORIZON = 0x32
+    FLOOD_FROM_PORT = 0x38
+    FLOOD_FROM_TUNNEL = 0x39
+    DROP_NO_MEMBERS = 0x3A
 
     @property
     def label(self) -> str:
@@ -60,9 +53,43 @@ class Kind(IntEnum):
         return self.name.lower().replace("_", "-")
 
     @property
+    def purpose(self) -> str:
+        """What a flow of this kind is for, in a few words."""
+        return _PURPOSES[self]
+
+    @property
     def is_drop(self) -> bool:
         """Whether a packet that ends here is dropped."""
         return self.name.startswith("DROP_")
+
+
+_PURPOSES: Final[dict[Kind, str]] = {
+    Kind.CONTINUE: "a miss that goes on to the next table",
+    Kind.DROP_NO_NETWORK: "a packet from a port that is in no network",
+    Kind.DROP_FOREIGN_TUNNEL: "a tunnel packet whose VNI, encap and source VTEP do not belong together",
+    Kind.LOCAL_PORT: "a port of this chassis and the network it is in",
+    Kind.VTEP: "a VTEP that may send for a network",
+    Kind.DROP_PROBE: "a probe that keeps a tunnel's way warm (VNI 0, which no network has)",
+    Kind.DROP_TAGGED: "a VLAN-tagged packet",
+    Kind.DROP_RESERVED: "link-local control traffic (STP, LLDP, LACP, pause)",
+    Kind.DROP_MULTICAST_SOURCE: "a source address that is a group address",
+    Kind.LEARN_LOCAL: "teaches fdb that a MAC is behind a port",
+    Kind.LEARN_REMOTE: "teaches fdb that a MAC is behind a VTEP",
+    Kind.LEARNED: "a MAC the switch learned by itself",
+    Kind.NOTICE: "a copy of an ARP packet to the controller, which learns the neighbor",
+    Kind.NOTICED: "an ARP packet that tells what is already known",
+    Kind.ANSWER: "an ARP request answered in place of a known neighbor",
+    Kind.OWN_QUESTION: "a neighbor that asks for its own address (RFC 5227): never answered",
+    Kind.KNOWN: "a MAC whose place is declared",
+    Kind.GROUP_ADDRESS: "broadcast and multicast",
+    Kind.LOOK_UP_LEARNED: "a MAC whose place is not declared: fdb may know it",
+    Kind.DELIVER: "a packet whose port is found",
+    Kind.NOT_FOUND: "unknown unicast",
+    Kind.DROP_SPLIT_HORIZON: "a packet from a tunnel that would leave by a tunnel",
+    Kind.FLOOD_FROM_PORT: "to all members of the network",
+    Kind.FLOOD_FROM_TUNNEL: "to the members on this chassis",
+    Kind.DROP_NO_MEMBERS: "nobody else is in the network",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""One switch's OpenFlow connection: reads which of our flows it has, and applies a plan.
+
+Flows go out as bytes of our own making; Ryu keeps the connection and hands back what arrives.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ryu.lib import hub
+from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
+
+from controller import wire
+from flows import text
+from flows.flow import OWNER_COOKIE, OWNER_MASK, Action
+from flows.plan import Key, Plan, learned
+
+LOG: Final = logging.getLogger("overlay.channel")
+ANSWER_S: Final = 15
+"""Seconds a switch may take to answer before it counts as hung."""
+_CHUNK: Final = 65536
+"""Bytes of flow mods handed to Ryu's queue at once (it holds 16 such pieces)."""
+
+
+def _keys_only(cls: type, buf: bytes, msg_len: int, offset: int) -> list[Any]:
+    return wire.parse_flow_stats(bytes(buf[offset:msg_len]))
+
+
+# Ryu would parse match and actions of each flow, at 100 times the cost, and fail on those it does not know.
+ofproto_v1_4_parser.OFPFlowStatsReply.parser_stats_body = classmethod(_keys_only)
+
+
+class ChannelError(Exception):
+    """The switch did not answer, or is gone."""
+
+
+class Channel:
+    """The connection to one switch, from its handshake to its end."""
+
+    def __init__(self, datapath: Any) -> None:
+        self._datapath = datapath
+        self._replies: dict[int, hub.Queue] = {}
+        self._refused: dict[int, str] = {}
+
+    def read(self) -> set[Key]:
+        """The keys of our flows on the switch, without those it learned. Raises ChannelError."""
+        xid, replies = self._expect()
+        try:
+            self._send(wire.flow_stats_request(xid, OWNER_COOKIE, OWNER_MASK))
+            keys: set[Key] = set()
+            while True:
+                message = self._wait(replies)
+                keys.update((stats.table, stats.priority, stats.cookie) for stats in message.body)
+                if not message.flags & ofproto_v1_4.OFPMPF_REPLY_MORE:
+                    return {key for key in keys if not learned(key)}
+        finally:
+            del self._replies[xid]
+
+    def apply(self, plan: Plan) -> dict[Key, str]:
+        """Send adds, a barrier, deletes, a barrier; the flows that were refused, with the reason, by key.
+
+        Raises ChannelError; what was sent by then may or may not have been applied.
+        """
+        refused: dict[Key, str] = {}
+        if plan.adds:
+            errors = self._send_all(
+                (wire.flow_mod_add(flow, xid), xid) for flow, xid in self._numbered(plan.adds)
+            )
+            for place, reason in errors.items():
+                refused[plan.adds[place].key] = reason
+                LOG.error(
+                    "%s: flow refused (%s): %s",
+                    self._datapath.address[0],
+                    reason,
+                    text.text(plan.adds[place]),
+                )
+        if plan.deletes:
+            self._send_all((wire.flow_mod_delete(key, xid), xid) for key, xid in self._numbered(plan.deletes))
+        return refused
+
+    def send_packet(self, frame: bytes, actions: Iterable[Action]) -> None:
+        """Let the switch send a packet."""
+        self._send(wire.packet_out(frame, actions, self._next_xid()))
+
+    def close(self) -> None:
+        """End the connection; the switch comes back by itself."""
+        self._datapath.close()
+
+    def on_reply(self, message: Any) -> None:
+        """Take a flow stats or barrier reply."""
+        waiting = self._replies.get(message.xid)
+        if waiting is not None:
+            waiting.put(message)
+
+    def on_error(self, message: Any) -> None:
+        """Take an error message."""
+        reason = f"type {message.type} code {message.code}"
+        self._refused[message.xid] = reason
+        waiting = self._replies.get(message.xid)
+        if waiting is not None:
+            waiting.put(ChannelError(reason))
+
+    def on_end(self) -> None:
+        """Take the end of the connection: nobody waits any longer."""
+        for waiting in self._replies.values():
+            waiting.put(ChannelError("the connection ended"))
+
+    def _numbered(self, things: Iterable[Any]) -> Iterable[tuple[Any, int]]:
+        return ((thing, self._next_xid()) for thing in things)
+
+    def _send_all(self, messages: Iterable[tuple[bytes, int]]) -> dict[int, str]:
+        """Send and wait until all took effect; the errors by the message's place in order."""
+        self._refused.clear()
+        xids: dict[int, int] = {}
+        chunk = bytearray()
+        for place, (message, xid) in enumerate(messages):
+            xids[xid] = place
+            chunk += message
+            if len(chunk) >= _CHUNK:
+                self._send(bytes(chunk))
+                chunk.clear()
+        xid, replies = self._expect()
+        try:
+            self._send(bytes(chunk) + wire.barrier_request(xid))
+            self._wait(replies)
+        finally:
+            del self._replies[xid]
+        return {xids[xid]: reason for xid, reason in self._refused.items() if xid in xids}
+
+    def _expect(self) -> tuple[int, hub.Queue]:
+        xid = self._next_xid()
+        self._replies[xid] = hub.Queue()
+        return xid, self._replies[xid]
+
+    def _wait(self, replies: hub.Queue) -> Any:
+        try:
+            message = replies.get(timeout=ANSWER_S)
+        except hub.QueueEmpty:
+            self.close()
+            raise ChannelError(f"no answer within {ANSWER_S} s") from None
+        if isinstance(message, ChannelError):
+            raise message
+        return message
+
+    def _send(self, message: bytes) -> None:
+        if not self._datapath.send(message):
+            raise ChannelError("the connection ended")
+
+    def _next_xid(self) -> int:
+        # Ryu's own counter, so that its messages and ours never share a number.
+        self._datapath.xid = (self._datapath.xid + 1) & 0xFFFFFFFF
+        return self._datapath.xid

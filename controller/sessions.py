@@ -1,0 +1,125 @@
+"""The loops that keep the OVSDB sessions: one for the overlay database, one for each chassis.
+
+What they read they store in `State`; what they write is what `State` and the declarations say.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib.resources import files
+from json import loads
+from typing import Final
+
+from controller.state import State
+from ovsdb import snapshot, status, vswitch
+from ovsdb.provision import Wanted, controller_target, provision, withdraw
+from ovsdb.session import Session, TransactionError
+from ovsdb.snapshot import ChassisRow
+
+LOG: Final = logging.getLogger("overlay.sessions")
+
+
+class OverlaySession:
+    """The session with the overlay database: declarations in, status out."""
+
+    def __init__(self, remote: str, state: State) -> None:
+        schema = loads(files("ovsdb").joinpath("overlay.ovsschema").read_text())
+        self._session = Session(remote, schema)
+        self._state = state
+        self._told = ""
+
+    def wake(self) -> None:
+        """There may be status to write."""
+        self._session.wake()
+
+    def run(self) -> None:
+        """The loop; never returns."""
+        session = self._session
+        while True:
+            changed = session.run()
+            if session.fault != self._told:
+                LOG.warning("overlay database %s: %s", session.remote, session.fault or "connected")
+                self._told = session.fault
+            if session.in_sync:
+                if changed or self._state.declared is None:
+                    declared = snapshot.declared(session.idl)
+                    for fault in declared.faults:
+                        LOG.error("overlay database: %s", fault)
+                    self._state.declare(declared, snapshot.last_known(session.idl))
+                said = self._state.status()
+                session.transact(lambda idl, transaction, said=said: status.write(idl, transaction, said))
+            session.block()
+
+
+class ChassisSession:
+    """The session with one chassis' own database: provisions it and reads what is plugged in."""
+
+    def __init__(self, row: ChassisRow, state: State) -> None:
+        self._row = row
+        self._state = state
+        self._session = Session(row.remote, vswitch.SCHEMA)
+        self._problems: tuple[str, ...] = ()
+        self._fault = ""
+        self._leaving: Callable[[], None] | None = None
+
+    @property
+    def remote(self) -> str:
+        """Where the chassis' database is."""
+        return self._row.remote
+
+    def declare(self, row: ChassisRow) -> None:
+        """What the chassis is to be may have changed (but for its remote)."""
+        self._row = row
+        self._session.wake()
+
+    def leave(self, withdrawing: bool) -> None:
+        """End the loop; with `withdrawing` the chassis leaves the overlay, if it can be reached."""
+        self._leaving = self._withdraw if withdrawing else lambda: None
+        self._session.wake()
+
+    def run(self) -> None:
+        """The loop, until `leave()`."""
+        session, name = self._session, self._row.chassis.name
+        while self._leaving is None:
+            session.run()
+            if session.in_sync:
+                if self._fault:
+                    LOG.info("%s: connected to %s", name, session.remote)
+                self._fault = ""
+                self._keep()
+            else:
+                fault = f"{session.remote}: {session.fault}"
+                if fault != self._fault:
+                    LOG.warning("%s: %s", name, fault)
+                self._fault = fault
+                self._state.lose(name, fault)
+            if self._leaving is None:
+                session.block()
+        self._leaving()
+        session.close()
+
+    def _keep(self) -> None:
+        """Provision and read."""
+        session, row = self._session, self._row
+        target = controller_target(row.controller, session.local_address)
+        try:
+            problems = provision(session, Wanted(row.chassis, target, row.datapath_type))
+        except TransactionError as error:
+            problems = (f"its database refused: {error}",)
+        for problem in problems:
+            if problem not in self._problems:
+                LOG.error("%s: %s", row.chassis.name, problem)
+        self._problems = problems
+        self._state.plug(row.chassis.name, snapshot.plugged(session.idl, row.chassis.name), problems)
+
+    def _withdraw(self) -> None:
+        name = self._row.chassis.name
+        if not self._session.in_sync:
+            LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name)
+            return
+        try:
+            withdraw(self._session)
+            LOG.info("%s: left the overlay", name)
+        except TransactionError as error:
+            LOG.error("%s: %s", name, error)

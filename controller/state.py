@@ -1,0 +1,226 @@
+"""Everything that is known, and the overlay that follows from it. Handlers store here and wake; no more.
+
+Nothing here speaks to anybody. `derive()` is the one way from what was stored to the overlay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from controller.packet_in import Arp
+from flows.bind import Place, bind
+from flows.compile.view import unreachable_pairs
+from flows.model import Binding, Neighbor, Overlay, Plug
+from ovsdb.snapshot import Declared, LastKnown, Plugged
+from ovsdb.status import BindingStatus, ChassisStatus, Status
+
+NEIGHBORS_PER_PORT = 256
+"""The most neighbors that are learned behind one binding."""
+
+
+@dataclass
+class ChassisState:
+    """What is known of one chassis, beside its declaration.
+
+    `plugged` is None until its database was read; `fault` says why it can't be now. `applied` is the
+    overlay's version that its switch has confirmed, -1 for none.
+    """
+
+    plugged: Plugged | None = None
+    fault: str = "not connected yet"
+    problems: tuple[str, ...] = ()
+    connected: bool = False
+    applied: int = -1
+    cur_cfg: int = 0
+    flows: int = 0
+    refused: tuple[str, ...] = ()
+    datapath_id: str = ""
+
+    @property
+    def state(self) -> str:
+        """One word for `overlayctl show`."""
+        if self.fault:
+            return "unreachable" if self.plugged is not None else "connecting"
+        if self.problems or self.refused:
+            return "error"
+        return "ready" if self.connected and self.applied >= 0 else "connecting"
+
+    @property
+    def error(self) -> str:
+        """What is wrong with it, in words; '' when nothing is."""
+        parts = [self.fault] if self.fault else []
+        parts += [*self.problems, *self.refused]
+        if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
+            parts.append(self.plugged.channel)
+        return "; ".join(parts)
+
+
+@dataclass
+class State:
+    """The store. `changed` is called when the overlay is new, `noted` when only its status is."""
+
+    changed: Callable[[], None]
+    noted: Callable[[], None]
+    declared: Declared | None = None
+    chassis: dict[str, ChassisState] = field(default_factory=dict)
+    overlay: Overlay = field(default_factory=Overlay)
+    version: int = 0
+    nb_cfg: int = 0
+    _last: LastKnown = field(default_factory=LastKnown)
+    _problems: Mapping[Place, str] = field(default_factory=dict)
+    _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
+    _since: dict[Binding, int] = field(default_factory=dict)
+
+    def declare(self, declared: Declared, last: LastKnown) -> None:
+        """Store what the overlay database says; `last` counts the first time only."""
+        if self.declared is None:
+            self._last = last
+            self._neighbors = {(neighbor.network, neighbor.ip): neighbor for neighbor in last.neighbors}
+        elif declared == self.declared:
+            return
+        other_rows = self.declared is None or declared.chassis != self.declared.chassis
+        self.declared = declared
+        for name in declared.chassis:
+            self.chassis.setdefault(name, ChassisState())
+        for name in set(self.chassis) - set(declared.chassis):
+            del self.chassis[name]
+        self.derive(other_rows)
+
+    def plug(self, chassis: str, plugged: Plugged, problems: tuple[str, ...]) -> None:
+        """Store what a chassis' database says, and what stood in the way of provisioning it."""
+        known = self.chassis.get(chassis)
+        if known is None:
+            return
+        before = known.plugged
+        known.fault, known.problems, known.plugged = "", problems, plugged
+        if before is None or before.plugs != plugged.plugs:
+            self.derive()
+        else:
+            self.noted()
+
+    def lose(self, chassis: str, fault: str) -> None:
+        """Store that a chassis' database can't be read; what is known of it stays."""
+        known = self.chassis.get(chassis)
+        if known is not None and known.fault != fault:
+            known.fault = fault
+            self.noted()
+
+    def see(self, chassis: str, ofport: int, arp: Arp) -> None:
+        """Store the neighbor an ARP packet from a port tells of, if the port may tell it.
+
+        A declared port speaks for its own MAC; an undeclared one for any that is not declared. An address
+        that is declared for somebody can't be learned for another.
+        """
+        binding = next((b for b in self.overlay.bindings if (b.chassis, b.ofport) == (chassis, ofport)), None)
+        if binding is None or self.declared is None:
+            return
+        peers = [port for port in self.declared.ports.values() if port.network == binding.network]
+        if any(arp.spa in port.ips for port in peers):
+            return
+        if binding.port is not None and arp.sha != binding.mac:
+            return
+        if binding.port is None and any(port.mac == arp.sha for port in peers):
+            return
+        neighbor = Neighbor(binding.network, arp.spa, arp.sha, chassis, binding.interface)
+        key = (neighbor.network, neighbor.ip)
+        here = [
+            n for n in self._neighbors.values() if (n.chassis, n.interface) == (chassis, neighbor.interface)
+        ]
+        if self._neighbors.get(key) == neighbor or (
+            key not in self._neighbors and len(here) >= NEIGHBORS_PER_PORT
+        ):
+            return
+        self._neighbors[key] = neighbor
+        self.derive()
+
+    def plugs(self) -> Iterable[Plug]:
+        """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
+        if self.declared is None:
+            return
+        for name, known in self.chassis.items():
+            if known.plugged is not None:
+                yield from known.plugged.plugs
+            else:
+                yield from (plug for plug in self._last.plugs if plug.chassis == name)
+
+    def derive(self, anyway: bool = False) -> None:
+        """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
+        if self.declared is None:
+            return
+        held = {b.port: (b.chassis, b.interface) for b in self.overlay.bindings if b.port is not None}
+        bound = bind(
+            self.declared.networks,
+            self.declared.ports,
+            self.plugs(),
+            held if self.version else self._last.held,
+        )
+        places = {(binding.network, binding.chassis, binding.interface) for binding in bound.bindings}
+        self._neighbors = {
+            key: neighbor
+            for key, neighbor in self._neighbors.items()
+            if (neighbor.network, neighbor.chassis, neighbor.interface) in places
+        }
+        overlay = Overlay(
+            {name: row.chassis for name, row in self.declared.chassis.items()},
+            self.declared.networks,
+            bound.bindings,
+            tuple(sorted(self._neighbors.values(), key=lambda n: (n.network, n.ip))),
+        )
+        self._problems = bound.problems
+        if not anyway and overlay == self.overlay and self.declared.nb_cfg == self.nb_cfg and self.version:
+            self.noted()
+            return
+        self.overlay = overlay
+        self.nb_cfg = self.declared.nb_cfg
+        self.version += 1
+        self._since = {b: self._since.get(b, self.version) for b in overlay.bindings}
+        self.changed()
+
+    def confirm(self, chassis: str, version: int, nb_cfg: int, flows: int, refused: tuple[str, ...]) -> None:
+        """Store that a chassis' switch has the flows of this version of the overlay."""
+        known = self.chassis.get(chassis)
+        if known is not None:
+            known.applied, known.cur_cfg, known.flows, known.refused = version, nb_cfg, flows, refused
+            self.noted()
+
+    def connect(self, chassis: str, connected: bool) -> None:
+        """Store whether a chassis' switch is connected."""
+        known = self.chassis.get(chassis)
+        if known is not None:
+            known.connected = connected
+            self.noted()
+
+    def status(self) -> Status:
+        """What is to stand in the overlay database about all this."""
+        unreachable: dict[str, list[str]] = {}
+        for network, one, other in unreachable_pairs(self.overlay):
+            for here, there in ((one, other), (other, one)):
+                text = f"shares no encap with {there}, so network '{network}' is cut in two"
+                unreachable.setdefault(here, []).append(text)
+        chassis = {}
+        for name, known in self.chassis.items():
+            error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
+            state = "error" if error and known.state == "ready" else known.state
+            chassis[name] = ChassisStatus(state, error, known.datapath_id, known.cur_cfg, known.flows)
+        by_place = {(binding.chassis, binding.interface): binding for binding in self.overlay.bindings}
+        bindings = {}
+        for plug in self.plugs():
+            place = (plug.chassis, plug.interface)
+            binding = by_place.get(place)
+            bindings[place] = BindingStatus(
+                plug,
+                binding.network if binding is not None else None,
+                binding.port if binding is not None else None,
+                binding is not None and self._is_up(binding),
+                self._problems.get(place, ""),
+            )
+        asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
+        return Status(chassis, bindings, self.overlay.neighbors, self.nb_cfg, asked)
+
+    def _is_up(self, binding: Binding) -> bool:
+        """Whether every switch that is connected has the binding's flows, its own above all."""
+        since = self._since.get(binding, self.version)
+        own = self.chassis.get(binding.chassis)
+        others = (known.applied for known in self.chassis.values() if known.connected)
+        return own is not None and own.applied >= since and all(applied >= since for applied in others)

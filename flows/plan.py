@@ -1,0 +1,47 @@
+"""What to send = plan(desired, installed): a set difference, in an order that never opens a gap.
+
+`installed` is the set of keys of our flows on the switch. A key holds the flow's content hash, so a flow
+that did not change is in both sets and is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from flows.flow import Flow, kind_of
+from flows.tables import FDB, Kind
+
+Key = tuple[int, int, int]
+"""(table id, priority, cookie) of a flow."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Flows to add, then keys of flows to delete.
+
+    The last tables are filled first, so a packet meets a new path only when the path is whole; the first
+    tables are emptied first, so it leaves an old path before that is taken apart.
+    """
+
+    adds: tuple[Flow, ...]
+    deletes: tuple[Key, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.adds or self.deletes)
+
+
+def plan(desired: Iterable[Flow], installed: Collection[Key]) -> Plan:
+    """The adds and deletes that turn `installed` into `desired`; learned flows are left to the switch."""
+    wanted = {flow.key: flow for flow in desired}
+    adds = sorted(
+        (flow for key, flow in wanted.items() if key not in installed),
+        key=lambda flow: (-flow.table.id, -flow.priority, flow.match),
+    )
+    stale = sorted(key for key in installed if key not in wanted and not learned(key))
+    return Plan(tuple(adds), tuple(stale))
+
+
+def learned(key: Key) -> bool:
+    """Whether this is the key of a flow that the switch learned by itself."""
+    return key[0] == FDB.id and kind_of(key[2]) is Kind.LEARNED

@@ -1,0 +1,224 @@
+"""Makes a chassis what it should be: br-int, a tunnel port for each encap, the controller. One transaction.
+
+Idempotent: it compares and writes what differs. It touches rows with our mark and no others; where a name
+is taken by somebody else it says so and does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+import ovs.db.idl
+
+from flows.model import TUNNEL_NAMES, TUNNEL_OFPORTS, Chassis, Encap
+from ovsdb.session import Session
+from ovsdb.snapshot import BRIDGE, MARK, find, is_ours, only
+
+PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
+"""What br-int speaks: 1.4 with us, the others so that plain `ovs-ofctl` goes on working."""
+OPENFLOW_PORT: Final = 6653
+PACKET_INS: Final = (200, 400)
+"""Packets per second, and burst, that a chassis may send to the controller."""
+MAX_BACKOFF_MS: Final = 1000
+"""The longest a switch waits before it tries the controller again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a chassis is to be. `datapath_type` None leaves it to the chassis."""
+
+    chassis: Chassis
+    controller: str
+    datapath_type: str | None = None
+
+
+def datapath_id(chassis: str) -> str:
+    """The stable datapath id of a chassis' br-int: 16 hexadecimal digits made from its name."""
+    return "0e70" + blake2b(chassis.encode(), digest_size=6).hexdigest()
+
+
+def controller_target(configured: str | None, local_address: str | None) -> str:
+    """The OpenFlow target a chassis is given: the configured one, else our own address as it sees it."""
+    if configured:
+        return configured
+    address = local_address or "127.0.0.1"
+    return f"tcp:[{address}]:{OPENFLOW_PORT}" if ":" in address else f"tcp:{address}:{OPENFLOW_PORT}"
+
+
+def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
+    """Write what differs; returns what stands in the way, in words.
+
+    Raises TransactionError when the server refuses the transaction.
+    """
+    idl = session.idl
+    bridge = find(idl, "Bridge", BRIDGE)
+    if bridge is None and any(find(idl, table, BRIDGE) for table in ("Port", "Interface")):
+        return (f"{BRIDGE} is the name of a port that is not ours; rename or remove it",)
+    if bridge is not None and not is_ours(bridge):
+        return (
+            f"bridge {BRIDGE} is there already and is not ours; remove it, or hand it over: "
+            f"ovs-vsctl set bridge {BRIDGE} external_ids:{MARK[0]}={MARK[1]}",
+        )
+    problems = [
+        f"{TUNNEL_NAMES[encap]} is the name of a port that is not ours; rename or remove it"
+        for encap in sorted(wanted.chassis.encaps)
+        if not _free(idl, encap)
+    ]
+    problems += [
+        f"bridge {other.name} has the datapath id of our {BRIDGE}; give it another"
+        for other in idl.tables["Bridge"].rows.values()
+        if other.name != BRIDGE and datapath_id(wanted.chassis.name) in other.datapath_id
+    ]
+    if bridge is not None and _lacks_datapath(idl, bridge):
+        if wanted.datapath_type is None:
+            wanted = replace(wanted, datapath_type="netdev")
+        else:
+            problems.append(
+                f"datapath type {wanted.datapath_type} does not work here; "
+                + ("load the kernel module openvswitch, or " if wanted.datapath_type == "system" else "")
+                + f"overlayctl chassis-set {wanted.chassis.name} --datapath TYPE"
+            )
+    session.transact(lambda idl, transaction: _write(idl, transaction, wanted))
+    return (*problems, *_faults(bridge))
+
+
+def withdraw(session: Session) -> None:
+    """Take our tunnel ports and controller from br-int: the chassis leaves the overlay.
+
+    A bridge that loses its last controller loses its flows, so nothing is forwarded any more; the bridge
+    and the ports that the operator plugged in stay.
+    """
+
+    def write(idl: ovs.db.idl.Idl, _: ovs.db.idl.Transaction) -> None:
+        bridge = find(idl, "Bridge", BRIDGE)
+        if bridge is None or not is_ours(bridge):
+            return
+        for column, keep in (("controller", ()), ("ports", (BRIDGE,))):
+            for row in getattr(bridge, column):
+                if is_ours(row) and (column == "controller" or row.name not in keep):
+                    bridge.delvalue(column, row)
+
+    session.transact(write)
+
+
+def _lacks_datapath(idl: ovs.db.idl.Idl, bridge: Any) -> bool:
+    """Whether ovs-vswitchd has seen the bridge and could not make it a datapath."""
+    root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
+    return bool(not bridge.datapath_id and root.cur_cfg >= root.next_cfg)
+
+
+def _faults(bridge: Any) -> Iterator[str]:
+    """What ovs-vswitchd says of our ports that it could not create."""
+    for port in bridge.ports if bridge is not None else ():
+        for interface in port.interfaces:
+            if is_ours(port) and interface.error:
+                yield f"interface {interface.name}: {only(interface.error)}"
+
+
+def _free(idl: ovs.db.idl.Idl, encap: Encap) -> bool:
+    """Whether nobody else has the name of that encap's tunnel port."""
+    rows = [find(idl, table, TUNNEL_NAMES[encap]) for table in ("Port", "Interface")]
+    return all(row is None or is_ours(row) for row in rows)
+
+
+def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wanted) -> None:
+    """The whole of it; what is as it should be is not written, so the transaction may well be empty."""
+    bridge = find(idl, "Bridge", BRIDGE)
+    if bridge is None:
+        transaction.add_comment(f"overlay: provision chassis {wanted.chassis.name}")
+        root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
+        bridge = transaction.insert(idl.tables["Bridge"])
+        bridge.name = BRIDGE
+        root.addvalue("bridges", bridge)
+        root.increment("next_cfg")
+    _fill(bridge, _bridge_columns(wanted, bridge))
+    ports = {port.name: port for port in _now(bridge, "ports", [])}
+    if BRIDGE not in ports:
+        bridge.addvalue("ports", _insert_port(idl, transaction, BRIDGE, {"type": "internal"}))
+    for encap in sorted(Encap):
+        name = TUNNEL_NAMES[encap]
+        columns = _interface_columns(wanted, encap)
+        port = ports.get(name)
+        if encap not in wanted.chassis.encaps:
+            if port is not None and is_ours(port):
+                bridge.delvalue("ports", port)
+        elif port is None and _free(idl, encap):
+            bridge.addvalue("ports", _insert_port(idl, transaction, name, columns))
+        elif port is not None and is_ours(port):
+            for interface in port.interfaces:
+                _fill(interface, columns)
+    # A bridge that loses its last controller loses its flows: ours is changed in place.
+    ours = [row for row in _now(bridge, "controller", []) if is_ours(row)]
+    if not ours:
+        row = transaction.insert(idl.tables["Controller"])
+        bridge.addvalue("controller", row)
+        ours = [row]
+    _fill(ours[0], _controller_columns(wanted))
+    for surplus in ours[1:]:
+        bridge.delvalue("controller", surplus)
+
+
+def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
+    """The columns of br-int. Entries of a map that are somebody else's stay."""
+    columns: dict[str, Any] = {
+        "fail_mode": ["secure"],
+        "protocols": sorted(PROTOCOLS),
+        "other_config": {
+            **_now(bridge, "other_config", {}),
+            "datapath-id": datapath_id(wanted.chassis.name),
+            "disable-in-band": "true",
+        },
+        "external_ids": {**_now(bridge, "external_ids", {}), **dict([MARK])},
+    }
+    if wanted.datapath_type is not None:
+        columns["datapath_type"] = wanted.datapath_type
+    return columns
+
+
+def _interface_columns(wanted: Wanted, encap: Encap) -> dict[str, Any]:
+    return {
+        "type": str(encap),
+        "options": {"remote_ip": "flow", "key": "flow", "local_ip": wanted.chassis.vtep},
+        "ofport_request": [TUNNEL_OFPORTS[encap]],
+        "external_ids": dict([MARK]),
+    }
+
+
+def _controller_columns(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "target": wanted.controller,
+        "connection_mode": ["out-of-band"],
+        "max_backoff": [MAX_BACKOFF_MS],
+        "controller_rate_limit": [PACKET_INS[0]],
+        "controller_burst_limit": [PACKET_INS[1]],
+        "external_ids": dict([MARK]),
+    }
+
+
+def _insert_port(
+    idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, name: str, columns: Mapping[str, Any]
+) -> Any:
+    interface = transaction.insert(idl.tables["Interface"])
+    interface.name = name
+    _fill(interface, columns)
+    port = transaction.insert(idl.tables["Port"])
+    port.name = name
+    port.interfaces = [interface]
+    port.external_ids = dict([MARK])
+    return port
+
+
+def _fill(row: Any, columns: Mapping[str, Any]) -> None:
+    """Write the columns that differ."""
+    for column, value in columns.items():
+        now = _now(row, column, None)
+        if (sorted(now) if isinstance(now, list) else now) != value:
+            setattr(row, column, value)
+
+
+def _now(row: Any, column: str, otherwise: Any) -> Any:
+    """A column's value; a row that is being inserted has no values but those written."""
+    return getattr(row, column, otherwise)

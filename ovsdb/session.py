@@ -1,0 +1,142 @@
+"""One session per database: a replica that is kept up to date, and transactions on it.
+
+Wraps `ovs.db.idl`. It blocks in python-ovs' own poller, so it serves threads and greenthreads alike, and
+another thread's `wake()` ends the wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import ovs.db.idl
+import ovs.poller
+import ovs.timeval
+import ovs.vlog
+
+PROBE_MS: Final = 5000
+"""Silence after which the server is asked for a sign of life; after as much again the session is new."""
+BACKOFF_MS: Final = (200, 2000)
+IDLE_MS: Final = 1000
+"""The longest a session waits before it looks whether its reader has anything else to do."""
+
+# Every (re)connection would be told at INFO by the library; ours are told by who owns the session.
+ovs.vlog.Vlog.set_level("any", "any", "off")
+
+Write = Callable[[ovs.db.idl.Idl, ovs.db.idl.Transaction], None]
+"""Fills a transaction."""
+
+
+class TransactionError(Exception):
+    """A transaction was refused; the text says what the server said."""
+
+
+class Session:
+    """A replica of one database on one server.
+
+    `fault` says why there is no connection, '' while there is one; `local_address` is our own IP on
+    it, None on a unix socket.
+    """
+
+    def __init__(
+        self, remote: str, schema: dict[str, Any], tables: dict[str, list[str]] | None = None
+    ) -> None:
+        """`remote` is an active OVSDB connection method (ovsdb(7)); `tables` limits what is monitored."""
+        helper = ovs.db.idl.SchemaHelper(schema_json=schema)
+        if tables is None:
+            helper.register_all()
+        for table, columns in (tables or {}).items():
+            helper.register_columns(table, columns)
+        self.remote = remote
+        self.fault = "not connected yet"
+        self.idl = ovs.db.idl.Idl(remote, helper, probe_interval=PROBE_MS, leader_only=False)
+        self._seqno = self.idl.change_seqno
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._note_faults()
+
+    def _note_faults(self) -> None:
+        reconnect = self.idl._session.reconnect
+        reconnect.set_backoff(*BACKOFF_MS)
+        for name in ("connect_failed", "disconnected"):
+            inner = getattr(reconnect, name)
+
+            def note(now: int, error: int, inner: Callable[[int, int], None] = inner) -> None:
+                self.fault = os.strerror(error) if error > 0 else "the connection was closed"
+                inner(now, error)
+
+            setattr(reconnect, name, note)
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the replica is complete and its server still answers."""
+        return bool(self.idl.state == ovs.db.idl.Idl.IDL_S_MONITORING and self.idl._session.is_connected())
+
+    @property
+    def ever_in_sync(self) -> bool:
+        """Whether the replica was complete once: it then holds the last known state."""
+        return bool(self.idl.has_ever_connected())
+
+    @property
+    def local_address(self) -> str | None:
+        """Our own IP address on the connection; None without one or on a unix socket."""
+        rpc = self.idl._session.rpc
+        sock = rpc.stream.socket if rpc is not None else None
+        if sock is None:
+            return None
+        name = sock.getsockname()
+        return name[0] if isinstance(name, tuple) else None
+
+    def run(self) -> bool:
+        """Take in what arrived; whether the replica changed."""
+        self.idl.run()
+        if self.in_sync:
+            self.fault = ""
+        changed = bool(self.idl.change_seqno != self._seqno)
+        self._seqno = self.idl.change_seqno
+        return changed
+
+    def block(self) -> None:
+        """Wait for news, `wake()`, or `IDLE_MS`; not at all when a transaction brought news meanwhile."""
+        if self.idl.change_seqno != self._seqno:
+            return
+        poller = ovs.poller.Poller()
+        self.idl.wait(poller)
+        poller.fd_wait(self._reader, ovs.poller.POLLIN)
+        poller.timer_wait(IDLE_MS)
+        poller.block()
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+    def wake(self) -> None:
+        """End the present or next `block()`; may be called by anybody."""
+        # A pipe that is full of earlier calls will wake it all the same.
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"!")
+
+    def transact(self, write: Write) -> bool:
+        """Commit what `write` fills in; False when it must be tried again after the next `run()`.
+
+        Raises TransactionError when the server refuses it.
+        """
+        transaction = ovs.db.idl.Transaction(self.idl)
+        try:
+            write(self.idl, transaction)
+            status = transaction.commit_block()
+        except BaseException:
+            transaction.abort()
+            raise
+        if status in (ovs.db.idl.Transaction.SUCCESS, ovs.db.idl.Transaction.UNCHANGED):
+            return True
+        if status == ovs.db.idl.Transaction.TRY_AGAIN:
+            return False
+        raise TransactionError(str(transaction.get_error() or transaction.status_to_string(status)))
+
+    def close(self) -> None:
+        """Close the connection; the session is of no use any more."""
+        self.idl.close()
+        os.close(self._reader)
+        os.close(self._writer)

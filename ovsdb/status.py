@@ -1,0 +1,118 @@
+"""What the controller writes into the overlay database: the state of things, never a declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ovs.db.idl
+
+from flows.model import Neighbor, Plug
+
+
+@dataclass(frozen=True, slots=True)
+class ChassisStatus:
+    """The columns of a Chassis row that are the controller's."""
+
+    state: str
+    error: str
+    datapath_id: str
+    cur_cfg: int
+    flows: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindingStatus:
+    """A Binding row: the plug as the operator wrote it, and what became of it."""
+
+    plug: Plug
+    network: str | None
+    port: str | None
+    up: bool
+    error: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything the controller has to say.
+
+    Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
+    them and must survive.
+    """
+
+    chassis: Mapping[str, ChassisStatus]
+    bindings: Mapping[tuple[str, str], BindingStatus]
+    neighbors: tuple[Neighbor, ...]
+    cur_cfg: int
+    asked: frozenset[str]
+
+
+def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    """Fill a transaction with what differs from the rows; with nothing when nothing does."""
+    for row in list(idl.tables["Chassis"].rows.values()):
+        said = status.chassis.get(row.name)
+        if said is not None:
+            _fill(
+                row,
+                state=[said.state],
+                error=said.error,
+                datapath_id=said.datapath_id,
+                cur_cfg=said.cur_cfg,
+                flows=said.flows,
+            )
+    for row in list(idl.tables["Overlay_Global"].rows.values()):
+        _fill(row, cur_cfg=status.cur_cfg)
+    _write_bindings(idl, transaction, status)
+    _write_neighbors(idl, transaction, status)
+
+
+def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    rows = {(row.chassis, row.interface): row for row in idl.tables["Binding"].rows.values()}
+    for place, row in rows.items():
+        if place not in status.bindings and (place[0] in status.asked or place[0] not in status.chassis):
+            row.delete()
+    for place, said in status.bindings.items():
+        if place[0] not in status.asked:
+            continue
+        row = rows.get(place)
+        if row is None:
+            row = transaction.insert(idl.tables["Binding"])
+            row.chassis, row.interface = place
+        plug = said.plug
+        _fill(
+            row,
+            ofport=plug.ofport,
+            iface_id=_optional(plug.iface_id),
+            vni=_optional(plug.vni),
+            attached_mac=_optional(plug.attached_mac),
+            overlay_ip=_optional(plug.overlay_ip),
+            network=_optional(said.network),
+            port=_optional(said.port),
+            up=said.up,
+            error=said.error,
+        )
+
+
+def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    rows = {(row.network, row.ip): row for row in idl.tables["Neighbor"].rows.values()}
+    said = {(neighbor.network, neighbor.ip): neighbor for neighbor in status.neighbors}
+    for key, row in rows.items():
+        if key not in said:
+            row.delete()
+    for key, neighbor in said.items():
+        row = rows.get(key)
+        if row is None:
+            row = transaction.insert(idl.tables["Neighbor"])
+            row.network, row.ip = key
+        _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
+
+
+def _optional(value: str | None) -> list[str]:
+    return [] if value is None else [value]
+
+
+def _fill(row: Any, **columns: Any) -> None:
+    for column, value in columns.items():
+        if getattr(row, column, None) != value:
+            setattr(row, column, value)

@@ -1,0 +1,79 @@
+"""The part of a chassis' Open_vSwitch database that is read and written, as a schema for the IDL.
+
+Only these columns are monitored (ovs-vswitchd.conf.db(5)); a newer or older Open vSwitch that has more or
+fewer others serves as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_MAP: Final = {"key": "string", "value": "string", "min": 0, "max": "unlimited"}
+_STRINGS: Final = {"key": "string", "min": 0, "max": "unlimited"}
+_STRING: Final = {"key": "string", "min": 0, "max": 1}
+_INTEGER: Final = {"key": "integer", "min": 0, "max": 1}
+
+
+def _references(table: str) -> dict[str, Any]:
+    return {"key": {"type": "uuid", "refTable": table}, "min": 0, "max": "unlimited"}
+
+
+_TABLES: Final[dict[str, dict[str, Any]]] = {
+    "Open_vSwitch": {
+        "bridges": _references("Bridge"),
+        "external_ids": _MAP,
+        "ovs_version": _STRING,
+        "next_cfg": "integer",
+        "cur_cfg": "integer",
+    },
+    "Bridge": {
+        "name": "string",
+        "ports": _references("Port"),
+        "controller": _references("Controller"),
+        "datapath_type": "string",
+        "datapath_id": _STRING,
+        "fail_mode": _STRING,
+        "protocols": _STRINGS,
+        "other_config": _MAP,
+        "external_ids": _MAP,
+    },
+    "Port": {
+        "name": "string",
+        "interfaces": _references("Interface"),
+        "external_ids": _MAP,
+    },
+    "Interface": {
+        "name": "string",
+        "type": "string",
+        "options": _MAP,
+        "ofport": _INTEGER,
+        "ofport_request": _INTEGER,
+        "error": _STRING,
+        "external_ids": _MAP,
+    },
+    "Controller": {
+        "target": "string",
+        "connection_mode": _STRING,
+        "max_backoff": _INTEGER,
+        "controller_rate_limit": _INTEGER,
+        "controller_burst_limit": _INTEGER,
+        "is_connected": "boolean",
+        "status": _MAP,
+        "external_ids": _MAP,
+    },
+}
+
+_ROOTS: Final = ("Open_vSwitch",)
+
+SCHEMA: Final[dict[str, Any]] = {
+    "name": "Open_vSwitch",
+    "version": "8.0.0",
+    "tables": {
+        table: {
+            "columns": {column: {"type": type_} for column, type_ in columns.items()},
+            "isRoot": table in _ROOTS,
+        }
+        for table, columns in _TABLES.items()
+    },
+}
+"""What `ovs.db.idl.SchemaHelper` is given."""
