@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from ovsdb.embedded import DatabaseError, EmbeddedServer
 from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
@@ -24,6 +23,7 @@ from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
+from ovsdb import embedded, paths
 from ovsdb.provision import OPENFLOW_PORT, datapath_id
 
 LOG: Final = logging.getLogger("overlay.app")
@@ -46,27 +46,29 @@ class OverlayApp(app_manager.RyuApp):
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
-        self._server: EmbeddedServer | None = None
+        self._server: embedded.EmbeddedServer | None = None
         self._overlay = OverlaySession(self._database(), self._state)
         spawn(self._overlay.run)
 
     def _database(self) -> str:
         """The overlay database's remote: the one named, else that of a child of ours."""
-        named = os.environ.get("OVERLAY_DB")
+        named = paths.named_database()
         if named:
             return named
         try:
-            self._server = EmbeddedServer()
-        except DatabaseError as error:
+            self._server = embedded.start(paths.database_path(), paths.socket_path())
+        except embedded.DatabaseError as error:
             sys.exit(f"overlay_app: {error}")
         LOG.info("overlay database %s", self._server.remote)
         spawn(self._watch_server)
         return self._server.remote
 
     def _watch_server(self) -> None:
-        while self._server is not None and self._server.poll() is None:
+        while self._server is not None:
+            end = self._server.poll()
+            if end is not None:
+                raise RuntimeError(end)
             hub.sleep(1)
-        raise RuntimeError("the overlay database server ended")
 
     def close(self) -> None:
         """Ryu calls this when it ends."""

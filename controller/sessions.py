@@ -14,7 +14,7 @@ from typing import Final
 from controller.state import State
 from ovsdb import snapshot, status, vswitch
 from ovsdb.provision import Wanted, controller_target, provision, withdraw
-from ovsdb.session import Session, TransactionError
+from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow
 
 LOG: Final = logging.getLogger("overlay.sessions")
@@ -27,7 +27,7 @@ class OverlaySession:
         schema = loads(files("ovsdb").joinpath("overlay.ovsschema").read_text())
         self._session = Session(remote, schema)
         self._state = state
-        self._told = ""
+        self._told = NEW
 
     def wake(self) -> None:
         """There may be status to write."""
@@ -60,7 +60,7 @@ class ChassisSession:
         self._state = state
         self._session = Session(row.remote, vswitch.SCHEMA)
         self._problems: tuple[str, ...] = ()
-        self._fault = ""
+        self._fault = f"{row.remote}: {NEW}"
         self._leaving: Callable[[], None] | None = None
 
     @property

@@ -253,17 +253,22 @@ class _Passage:
 
 def _learned(learn: Learn, packet: Mapping[str, int]) -> Flow:
     """The flow that a learn action makes of a packet."""
-    match: dict[str, int] = {}
+    rows: list[tuple[str, int, int | None]] = []
     actions: list[Action] = []
     for spec in learn.specs:
-        value = spec.source if isinstance(spec.source, int) else packet.get(spec.source, 0)
-        value &= _FULL[spec.target]
+        bits = FIELDS[spec.target].bits
+        if isinstance(spec.source, str):
+            bits = min(bits, FIELDS[spec.source].bits)
+            value = packet.get(spec.source, 0) & (1 << bits) - 1
+        else:
+            value = spec.source
         if isinstance(spec, LearnMatch):
-            match[spec.target] = value
+            rows.append((spec.target, value, None if bits == FIELDS[spec.target].bits else (1 << bits) - 1))
         else:
             actions.append(SetField(spec.target, value))
-    rows = tuple((name, match[name], None) for name in sorted(match))
-    return with_cookie(Flow(learn.table, Kind.LEARNED, learn.priority, rows, tuple(actions)), learn.cookie)
+    return with_cookie(
+        Flow(learn.table, Kind.LEARNED, learn.priority, tuple(sorted(rows)), tuple(actions)), learn.cookie
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ IDLE_MS: Final = 1000
 
 # Every (re)connection would be told at INFO by the library; ours are told by who owns the session.
 ovs.vlog.Vlog.set_level("any", "any", "off")
+
+NEW: Final = "not connected yet"
+"""The fault of a session that was never connected."""
 
 Write = Callable[[ovs.db.idl.Idl, ovs.db.idl.Transaction], None]
 """Fills a transaction."""
@@ -50,12 +54,13 @@ class Session:
         for table, columns in (tables or {}).items():
             helper.register_columns(table, columns)
         self.remote = remote
-        self.fault = "not connected yet"
+        self.fault = NEW
         self.idl = ovs.db.idl.Idl(remote, helper, probe_interval=PROBE_MS, leader_only=False)
         self._seqno = self.idl.change_seqno
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        # A socket pair and no pipe: reading a pipe without data blocks under eventlet, whatever its flags say.
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
         self._note_faults()
 
     def _note_faults(self) -> None:
@@ -109,13 +114,13 @@ class Session:
         poller.timer_wait(IDLE_MS)
         poller.block()
         with contextlib.suppress(BlockingIOError):
-            os.read(self._reader, 4096)
+            self._reader.recv(4096)
 
     def wake(self) -> None:
         """End the present or next `block()`; may be called by anybody."""
-        # A pipe that is full of earlier calls will wake it all the same.
+        # A socket that is full of earlier calls will wake it all the same.
         with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"!")
+            self._writer.send(b"!")
 
     def transact(self, write: Write) -> bool:
         """Commit what `write` fills in; False when it must be tried again after the next `run()`.
@@ -138,5 +143,5 @@ class Session:
     def close(self) -> None:
         """Close the connection; the session is of no use any more."""
         self.idl.close()
-        os.close(self._reader)
-        os.close(self._writer)
+        self._reader.close()
+        self._writer.close()

@@ -13,7 +13,10 @@ OVSDB = "ovsdb.session, ovsdb.snapshot, ovsdb.provision, ovsdb.status, ovsdb.emb
 
 @pytest.mark.parametrize(
     ("modules", "banned"),
-    [(FLOWS, ("ryu", "ovs", "eventlet", "socket", "logging", "ovsdb", "controller")), (OVSDB, ("ryu", "controller"))],
+    [
+        (FLOWS, ("ryu", "ovs", "eventlet", "socket", "logging", "ovsdb", "controller")),
+        (OVSDB, ("ryu", "controller")),
+    ],
 )
 def test_layers(modules: str, banned: tuple[str, ...]) -> None:
     program = f"import sys; before = set(sys.modules); import {modules}; print(*(set(sys.modules) - before))"

@@ -1,0 +1,55 @@
+"""The overlay database's name, and where it lies when nobody says otherwise.
+
+`OVERLAY_RUNDIR` and `OVERLAY_DBDIR` move the directories, `OVERLAY_DB` names a server that runs already.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+DATABASE: Final = "Overlay"
+"""The name of the schema in `overlay.ovsschema`."""
+PROGRAM: Final = "ovs-overlay"
+
+
+def run_dir() -> Path:
+    """The directory of sockets and pid files, which need not survive a reboot."""
+    if named := os.environ.get("OVERLAY_RUNDIR"):
+        return Path(named).absolute()
+    if os.geteuid() == 0:
+        return Path("/run") / PROGRAM
+    if session := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(session) / PROGRAM
+    # Without a login session there is no run directory; a fixed name in /tmp could be anybody's.
+    return database_dir() / "run"
+
+
+def database_dir() -> Path:
+    """The directory of the embedded server's file and log."""
+    if named := os.environ.get("OVERLAY_DBDIR"):
+        return Path(named).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib") / PROGRAM
+    return Path.home() / ".local" / "state" / PROGRAM
+
+
+def socket_path() -> Path:
+    """The socket of the embedded server."""
+    return run_dir() / "overlay.sock"
+
+
+def database_path() -> Path:
+    """The file of the embedded server."""
+    return database_dir() / "overlay.db"
+
+
+def named_database() -> str | None:
+    """The servers `OVERLAY_DB` names, as written, or None when the controller runs its own."""
+    return os.environ.get("OVERLAY_DB") or None
+
+
+def default_database() -> str:
+    """What a client connects to when its command line names nothing."""
+    return named_database() or f"unix:{socket_path()}"
