@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from struct import Struct
 from typing import Any, Final
 
 from ryu.lib import hub
@@ -24,12 +25,27 @@ _CHUNK: Final = 65536
 """Bytes of flow mods handed to Ryu's queue at once (it holds 16 such pieces)."""
 
 
-def _keys_only(cls: type, buf: bytes, msg_len: int, offset: int) -> list[Any]:
-    return wire.parse_flow_stats(bytes(buf[offset:msg_len]))
+def _read_multipart(*read: Any) -> Any:
+    """A multipart reply as Ryu reads it; of flow stats only the fixed part of each entry.
+
+    Ryu would parse match and actions of each flow, at a hundred times the cost, and fail on those it does
+    not know.
+    """
+    datapath, *header, message = read
+    part, flags = _MULTIPART.unpack_from(message, ofproto_v1_4.OFP_HEADER_SIZE)
+    if part != ofproto_v1_4.OFPMP_FLOW:
+        return _READ_BY_RYU(*read)
+    reply = ofproto_v1_4_parser.OFPFlowStatsReply(datapath)
+    reply.set_headers(*header)
+    reply.set_buf(message)
+    reply.flags = flags
+    reply.body = wire.parse_flow_stats(bytes(message[ofproto_v1_4.OFP_MULTIPART_REPLY_SIZE :]))
+    return reply
 
 
-# Ryu would parse match and actions of each flow, at 100 times the cost, and fail on those it does not know.
-ofproto_v1_4_parser.OFPFlowStatsReply.parser_stats_body = classmethod(_keys_only)
+_MULTIPART: Final = Struct("!HH")
+_READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
+ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
 
 
 class ChannelError(Exception):

@@ -2,8 +2,8 @@
 
 `ryu.app.wsgi` imports `eventlet.wsgi.ALREADY_HANDLED`, which eventlet 0.33.3 took away. A `.pth` line of our
 wheel imports this module when the interpreter starts, and it defines the name at the moment that somebody
-imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond. When Ryu's hub or python-ovs'
-poller is imported, eventlet's notice that it is deprecated is kept from the terminal: whoever starts the
+imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond. When Ryu or python-ovs
+is imported, eventlet's notice that it is deprecated is kept from the terminal: whoever starts the
 controller can't do anything about it.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-
 
 _IMPORT_EVENTLET = ("ryu.lib.hub", "ovs.poller")
 

@@ -1,0 +1,242 @@
+"""A real ovs-vswitchd with dummy devices: its own daemons in their own directory, the host left alone.
+
+Its translation of flows is the real one (ofproto-dpif); only the devices are make-believe, so any ofport can
+be had at no cost, tunnels included. What it would do with a packet is asked by `ofproto/trace`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovs.unixctl.client import UnixctlClient
+
+from controller import wire
+from flows.fields import FIELDS
+from flows.flow import Flow
+from flows.model import TUNNEL_OFPORTS
+from flows.simulate import Packet
+
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+BRIDGE = "br-int"
+_OPENFLOW_HELLO = bytes([wire.VERSION, 0, 0, 8, 0, 0, 0, 0])
+
+
+@dataclass(frozen=True)
+class RealOutput:
+    """A packet out of an ofport, as the datapath would send it; tunnel end and key only where there are."""
+
+    port: int
+    tunnel: tuple[int, int] | None
+    """(tun_id, tun_dst)."""
+    packet: Packet
+
+
+@dataclass(frozen=True)
+class RealTrace:
+    """What Open vSwitch says it does with a packet."""
+
+    steps: tuple[tuple[int, int | None], ...]
+    """(table id, cookie of the flow that matched or None)."""
+    outputs: tuple[RealOutput, ...]
+    copies: tuple[tuple[int, int], ...]
+    """(cookie, max_len) of each copy to the controller."""
+
+
+class DummySwitch:
+    """One bridge of one ovs-vswitchd, reached by its sockets."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        error, client = UnixctlClient.create(str(directory / "vswitchd.ctl"))
+        assert not error, os.strerror(error)
+        self._client = client
+        self._ofports: dict[int, int] = {}
+
+    def appctl(self, command: str, *arguments: str) -> str:
+        """The answer to an `ovs-appctl` command."""
+        error, refusal, answer = self._client.transact(command, list(arguments))
+        assert not error, os.strerror(error)
+        assert refusal is None, refusal
+        return str(answer)
+
+    def see_ports(self) -> None:
+        """Reads which ofport each datapath port is."""
+        shown = self.appctl("dpif/show")
+        found = re.findall(r"(\d+)/(\d+):", shown)
+        self._ofports = {int(datapath): int(ofport) for ofport, datapath in found}
+
+    def openflow(self, messages: bytes, xid: int = 0xFFFFFFF0) -> list[bytes]:
+        """Sends messages and a barrier; all that came back before the barrier's answer."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+            connection.settimeout(30)
+            connection.connect(str(self.directory / f"{BRIDGE}.mgmt"))
+            connection.sendall(_OPENFLOW_HELLO + messages + wire.barrier_request(xid))
+            came: list[bytes] = []
+            rest = b""
+            while True:
+                length = int.from_bytes(rest[2:4], "big")
+                if len(rest) < 8 or len(rest) < length:
+                    rest += connection.recv(1 << 16)
+                    continue
+                message, rest = rest[:length], rest[length:]
+                if message[1] == wire.BARRIER_REQUEST + 1:
+                    return came
+                if message[1] != 0:
+                    came.append(message)
+
+    def install(self, flows: Iterable[Flow]) -> None:
+        """Replaces all flows by these, sent as `controller.wire` encodes them; none may be refused."""
+        self.ofctl("del-flows")
+        rows = list(flows)
+        refused = self.openflow(b"".join(wire.flow_mod_add(flow, n) for n, flow in enumerate(rows)))
+        for message in refused:
+            place = int.from_bytes(message[4:8], "big")
+            raise AssertionError(f"refused {message[8:12].hex()}: {rows[place]}")
+
+    def ofctl(self, command: str, *arguments: str, stdin: str = "") -> str:
+        """The output of an `ovs-ofctl` command on the bridge."""
+        target = f"unix:{self.directory}/{BRIDGE}.mgmt"
+        argv = ["ovs-ofctl", "-O", "OpenFlow14", "--no-names", command, target, *arguments]
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def trace(self, packet: Packet, *, teach: bool = False) -> RealTrace:
+        """What it would do with a packet; what it then does when it is to learn from it."""
+        values = dict(packet.items)
+        written = ",".join(f"{name}={FIELDS[name].text(values[name])}" for name in FIELDS if name in values)
+        answer = self.appctl("ofproto/trace", BRIDGE, written, *(["-generate"] if teach else []))
+        steps = tuple(
+            (int(table), None if "No match" in rest else _cookie(rest))
+            for table, rest in re.findall(r"^ *(\d+)\. (.*)$", answer, re.MULTILINE)
+        )
+        found = re.search(r"^Datapath actions: (.*)$", answer, re.MULTILINE)
+        assert found, answer
+        return self._read(steps, found[1], packet)
+
+    def _read(self, steps: tuple[tuple[int, int | None], ...], actions: str, packet: Packet) -> RealTrace:
+        outputs: list[RealOutput] = []
+        copies: list[tuple[int, int]] = []
+        tunnel: tuple[int, int] | None = None
+        on_wire = packet.on_wire()
+        for action in _split(actions):
+            if action.isdigit():
+                port = self._ofports[int(action)]
+                into = tunnel if port in TUNNEL_OFPORTS.values() else None
+                outputs.append(RealOutput(port, into, on_wire))
+            elif action.startswith("set(tunnel("):
+                values = _arguments(action)
+                tunnel = (int(values.get("tun_id", "0"), 0), FIELDS["tun_dst"].value(values["dst"]))
+            elif action.startswith(("set(eth(", "set(arp(")):
+                on_wire = on_wire.but(**_written(action))
+            elif action.startswith("userspace("):
+                values = _arguments(action.removeprefix("userspace("))
+                copies.append((int(values["rule_cookie"], 16), int(values["max_len"])))
+            else:
+                assert action == "drop", f"an action that is not known here: {action}"
+        return RealTrace(steps, tuple(outputs), tuple(copies))
+
+
+_ETH = {"src": "eth_src", "dst": "eth_dst"}
+_ARP = {"sip": "arp_spa", "tip": "arp_tpa", "op": "arp_op", "sha": "arp_sha", "tha": "arp_tha"}
+
+
+def _written(action: str) -> dict[str, str]:
+    names = _ETH if action.startswith("set(eth(") else _ARP
+    # A mask that is shown is part of the address's text: all that we write is whole fields.
+    return {names[name]: value.partition("/")[0] for name, value in _arguments(action).items()}
+
+
+def _arguments(action: str) -> dict[str, str]:
+    """The innermost name=value pairs of `set(arp(sip=...,op=2))`."""
+    return dict(re.findall(r"(\w+)=([^,()]+)", action))
+
+
+def _split(actions: str) -> list[str]:
+    """Datapath actions, apart at the commas that are in no parenthesis."""
+    parts, depth = [""], 0
+    for letter in actions:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _cookie(rest: str) -> int:
+    found = re.search(r"cookie (0x[0-9a-f]+)", rest)
+    return int(found[1], 16) if found else 0
+
+
+@contextlib.contextmanager
+def dummy_switch(ofports: Iterable[int]) -> Iterator[DummySwitch]:
+    """A switch with these ports and the tunnel ports, until the block ends.
+
+    RuntimeError when Open vSwitch is not installed.
+    """
+    if shutil.which("ovs-vswitchd") is None:
+        raise RuntimeError(
+            "these tests need Open vSwitch (openvswitch-switch): ovs-vswitchd is not on the PATH"
+        )
+    # Short, for a socket's path has 108 bytes at most.
+    directory = Path(tempfile.mkdtemp(prefix="ovs-"))
+    names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")
+    environment = {**os.environ, **dict.fromkeys(names, str(directory))}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*argv: str) -> None:
+        log = (directory / f"{argv[0]}.out").open("wb")
+        started.append(subprocess.Popen(argv, env=environment, stdout=log, stderr=log))
+
+    def vsctl(*argv: str) -> None:
+        command = ["ovs-vsctl", "--timeout=20", f"--db=unix:{directory}/db.sock", *argv]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+
+    try:
+        subprocess.run(["ovsdb-tool", "create", str(directory / "conf.db"), SCHEMA], check=True)
+        start("ovsdb-server", str(directory / "conf.db"), f"--remote=punix:{directory}/db.sock",
+              f"--unixctl={directory}/ovsdb.ctl")  # fmt: skip
+        _wait_for(directory / "db.sock")
+        vsctl("--no-wait", "init")
+        start("ovs-vswitchd", f"unix:{directory}/db.sock", "--enable-dummy", "--disable-system",
+              f"--unixctl={directory}/vswitchd.ctl")  # fmt: skip
+        argv = ["add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=dummy", "fail_mode=secure"]
+        for ofport in ofports:
+            argv += ["--", "add-port", BRIDGE, f"p{ofport}", "--", "set", "interface", f"p{ofport}"]
+            argv += ["type=dummy", f"ofport_request={ofport}"]
+        for encap, ofport in TUNNEL_OFPORTS.items():
+            argv += ["--", "add-port", BRIDGE, f"t-{encap}", "--", "set", "interface", f"t-{encap}"]
+            argv += [f"type={encap}", "options:remote_ip=flow", "options:key=flow"]
+            argv += [f"ofport_request={ofport}"]
+        vsctl(*argv)
+        _wait_for(directory / "vswitchd.ctl")
+        switch = DummySwitch(directory)
+        # Without it a trace ends at the host's routes; with it it shows key and remote end of each tunnel.
+        switch.appctl("dpif/set-dp-features", BRIDGE, "tnl_push_pop", "false")
+        switch.see_ports()
+        yield switch
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in reversed(started):
+            process.wait(timeout=20)
+        shutil.rmtree(directory)
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{path} did not appear within 20 s; see the .out files beside it")
+        time.sleep(0.01)

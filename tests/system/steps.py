@@ -1,0 +1,85 @@
+"""Steps that system tests share: waiting for something to come true, watching a switch, asking `show`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, permutations
+from typing import Any
+
+from topologies.lab import Lab
+
+_NUMBERS = count(1)
+
+
+def fresh_name() -> str:
+    """A lab's name that nobody else has, whatever else runs on the machine."""
+    return f"t{os.getpid()}-{next(_NUMBERS)}"
+
+
+def eventually(check: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+    """What `check` returns as soon as it is true; AssertionError when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not so after {seconds:g} s: {what or check}"
+        time.sleep(0.1)
+
+
+def shown(lab: Lab) -> dict[str, Any]:
+    """`overlayctl show` as an object."""
+    return json.loads(lab.overlayctl("--format", "json", "show"))
+
+
+def chassis_error(lab: Lab, name: str) -> str:
+    """What `show` says is wrong with a chassis."""
+    return next(row["error"] for row in shown(lab)["chassis"] if row["name"] == name)
+
+
+def problems(lab: Lab) -> str:
+    """The Problems section of `show`, as text."""
+    _, _, found = lab.overlayctl("show").partition("Problems")
+    return found
+
+
+def settle(lab: Lab) -> None:
+    """Return when every chassis has everything that was declared and plugged until now."""
+    lab.overlayctl("--wait", "sync")
+
+
+class FlowEvents:
+    """What a switch reported of its flow table; complete when its block has ended."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def of_ours(self) -> list[str]:
+        """Every add, change and delete except those of learned flows (table 60)."""
+        return [line for line in self.lines if "event=" in line and "table=60" not in line]
+
+
+@contextlib.contextmanager
+def watching_flows(lab: Lab, chassis: str) -> Iterator[FlowEvents]:
+    """All that happens to br-int's flows meanwhile, told by the switch itself (`ovs-ofctl monitor`)."""
+    events = FlowEvents()
+    with lab.background(chassis, "ovs-ofctl", "monitor", "br-int", "watch:!initial") as running:
+        time.sleep(0.3)
+        yield events
+        time.sleep(0.3)
+    events.lines += running.output().splitlines()
+
+
+def same_network(lab: Lab) -> list[tuple[str, str]]:
+    """Every ordered pair of VMs that should reach each other."""
+    return [(a.name, b.name) for a, b in permutations(lab.topology.vms, 2) if a.network == b.network]
+
+
+def flows(lab: Lab, chassis: str) -> list[str]:
+    """The flows of br-int, a line each."""
+    printed = lab.run(chassis, "ovs-ofctl", "--no-stats", "dump-flows", "br-int").stdout
+    return [line.strip() for line in printed.splitlines() if "actions=" in line]

@@ -1,0 +1,151 @@
+"""The simulator, the encoder and the text against a real Open vSwitch: it must agree with each of them.
+
+Every flow of every topology and of random overlays is installed as `controller.wire` encodes it, then the
+same packets go through the simulator and through `ofproto/trace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller import wire
+from flows import text
+from flows.compile import compile
+from flows.flow import OWNER_COOKIE, OWNER_MASK, Controller, Flow, Learn, kind_of
+from flows.model import TUNNEL_OFPORTS, Encap, Overlay
+from flows.simulate import Packet, Switch, Trace
+from flows.tables import FDB, Kind
+from tests.overlays import THREE, overlays
+from tests.packets import UNPLUGGED, every_packet, packets, topology_overlay
+from tests.system.dummy_switch import DummySwitch, RealOutput, RealTrace, dummy_switch
+from tests.vocabulary import flows
+from topologies.catalogue import TOPOLOGIES
+
+pytestmark = pytest.mark.system
+
+KEY_MASK = {TUNNEL_OFPORTS[Encap.VXLAN]: (1 << 24) - 1, TUNNEL_OFPORTS[Encap.GRE]: (1 << 32) - 1}
+OFPORTS = range(1, UNPLUGGED + 1)
+UNREACHED = {Kind.DROP_NO_MEMBERS, Kind.DROP_SPLIT_HORIZON}
+"""Kinds of which a topology may have a flow that no packet meets: nets under what should not happen."""
+
+
+@pytest.fixture(scope="module")
+def switch() -> Iterator[DummySwitch]:
+    with dummy_switch(OFPORTS) as running:
+        yield running
+
+
+def as_seen(trace: Trace) -> RealTrace:
+    """The simulator's trace in the words of Open vSwitch's."""
+    copies = []
+    for _, flow in trace.steps:
+        for action in flow.actions if flow is not None else ():
+            if isinstance(action, Controller):
+                assert flow is not None
+                copies.append((flow.cookie, action.max_len))
+    assert [copy.max_len for copy in trace.copies] == [length for _, length in copies]
+    outputs = []
+    for sent in trace.outputs:
+        into = (sent.packet["tun_id"], sent.packet["tun_dst"]) if sent.port in KEY_MASK else None
+        outputs.append(RealOutput(sent.port, into, sent.packet.on_wire()))
+    steps = tuple((table.id, None if flow is None else flow.cookie) for table, flow in trace.steps)
+    return RealTrace(steps, tuple(outputs), tuple(copies))
+
+
+def agree(switch: DummySwitch, model: Switch, packet: Packet, *, teach: bool = False) -> Trace:
+    """Holds the simulator's answer against the switch's."""
+    simulated = model.send(packet, teach=teach)
+    real = switch.trace(packet, teach=teach)
+    assert as_seen(simulated) == real
+    if not real.outputs:
+        ended = [cookie for _, cookie in real.steps if cookie is not None][-1]
+        assert simulated.dropped is kind_of(ended)
+    return simulated
+
+
+def same_flows(dumped: list[Flow], expected: list[Flow]) -> None:
+    assert sorted(text.dump(dumped).splitlines()) == sorted(text.dump(expected).splitlines())
+
+
+@given(st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)))
+def test_every_flow_is_taken_as_bytes_and_as_text_and_comes_back(
+    switch: DummySwitch, many: list[Flow]
+) -> None:
+    switch.install(many)
+    as_bytes = text.parse(switch.ofctl("dump-flows"))
+    same_flows(as_bytes, many)
+    stats = switch.openflow(wire.flow_stats_request(5, OWNER_COOKIE, OWNER_MASK))
+    rows = [row for message in stats for row in wire.parse_flow_stats(message[16:])]
+    assert sorted(row.key for row in rows) == sorted(one.key for one in many)
+    switch.ofctl("del-flows")
+    switch.ofctl("add-flows", "-", stdin=text.dump(many))
+    same_flows(text.parse(switch.ofctl("dump-flows")), many)
+
+
+@given(
+    st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)), st.data()
+)
+def test_delete_takes_what_it_names(switch: DummySwitch, many: list[Flow], data: st.DataObject) -> None:
+    switch.install(many)
+    gone = data.draw(st.sets(st.sampled_from(many))) if many else set()
+    assert switch.openflow(b"".join(wire.flow_mod_delete(one.key) for one in gone)) == []
+    same_flows(text.parse(switch.ofctl("dump-flows")), [one for one in many if one not in gone])
+
+
+@settings(max_examples=100)
+@given(overlays(), st.data())
+def test_random_overlays(switch: DummySwitch, overlay: Overlay, data: st.DataObject) -> None:
+    """Any packet into any chassis, with what was learned from those before it."""
+    chassis = data.draw(st.sampled_from(sorted(overlay.chassis)))
+    sent = data.draw(st.lists(packets(overlay, chassis), min_size=1, max_size=20))
+    compiled = compile(overlay, chassis)
+    switch.install(compiled)
+    model = Switch(compiled)
+    for packet in sent:
+        agree(switch, model, packet, teach=data.draw(st.booleans()))
+    dumped = text.parse(switch.ofctl("dump-flows"))
+    same_flows([one for one in dumped if one.table is FDB], model.flows(FDB))
+    same_flows([one for one in dumped if one.table is not FDB], list(compiled))
+
+
+@pytest.mark.parametrize("name", ["three of the tests", *TOPOLOGIES])
+def test_topologies(switch: DummySwitch, name: str) -> None:
+    """Every frame by every way into every chassis; and every flow that a packet can meet is met."""
+    overlay = THREE if name == "three of the tests" else topology_overlay(TOPOLOGIES[name])
+    for chassis in overlay.chassis:
+        compiled = compile(overlay, chassis)
+        switch.install(compiled)
+        model = Switch(compiled)
+        met = set()
+        for packet in every_packet(overlay, chassis):
+            met |= {flow for _, flow in agree(switch, model, packet, teach=True).steps}
+        unmet = {one.kind for one in compiled if one not in met}
+        assert unmet <= UNREACHED
+
+
+@given(st.integers(0, 3), st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), max_size=12))
+def test_limits(switch: DummySwitch, limit: int, sent: list[tuple[int, int]]) -> None:
+    """What is learned at, below and above the limit, and by whom, is what Open vSwitch learns."""
+    three = [replace(THREE.bindings[-1], ofport=ofport, interface=f"vm{ofport}") for ofport in (1, 2, 3)]
+    compiled = [_limited(one, limit) for one in compile(replace(THREE, bindings=tuple(three)), "h2")]
+    switch.install(compiled)
+    model = Switch(compiled)
+    for ofport, number in sent:
+        frame = Packet(
+            (("eth_dst", 0x020000000009), ("eth_src", 0x020000000000 + number), ("in_port", ofport))
+        )
+        agree(switch, model, frame, teach=True)
+    dumped = text.parse(switch.ofctl("dump-flows"))
+    same_flows([one for one in dumped if one.table is FDB], model.flows(FDB))
+
+
+def _limited(one: Flow, limit: int) -> Flow:
+    actions = tuple(
+        replace(action, limit=limit) if isinstance(action, Learn) else action for action in one.actions
+    )
+    return replace(one, actions=actions)
