@@ -28,6 +28,7 @@ class OverlaySession:
         self._session = Session(remote, schema)
         self._state = state
         self._told = NEW
+        self._problems: dict[tuple[str, str], str] = {}
 
     def wake(self) -> None:
         """There may be status to write."""
@@ -48,8 +49,18 @@ class OverlaySession:
                         LOG.error("overlay database: %s", fault)
                     self._state.declare(declared, snapshot.last_known(session.idl))
                 said = self._state.status()
+                self._tell(said)
                 session.transact(lambda idl, transaction, said=said: status.write(idl, transaction, said))
             session.block()
+
+
+    def _tell(self, said: status.Status) -> None:
+        """Log what is newly wrong with a plug."""
+        problems = {place: binding.error for place, binding in said.bindings.items() if binding.error}
+        for place, error in problems.items():
+            if self._problems.get(place) != error:
+                LOG.warning("%s/%s: %s", *place, error)
+        self._problems = problems
 
 
 class ChassisSession:

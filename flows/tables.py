@@ -33,6 +33,7 @@ class Kind(IntEnum):
     LEARN_LOCAL = 0x10
     LEARN_REMOTE = 0x11
     LEARNED = 0x12
+    KNOWN_SOURCE = 0x13
     NOTICE = 0x18
     NOTICED = 0x19
     ANSWER = 0x20
@@ -76,6 +77,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.LEARN_LOCAL: "teaches fdb that a MAC is behind a port",
     Kind.LEARN_REMOTE: "teaches fdb that a MAC is behind a VTEP",
     Kind.LEARNED: "a MAC the switch learned by itself",
+    Kind.KNOWN_SOURCE: "a source MAC whose place is declared: not learned",
     Kind.NOTICE: "a copy of an ARP packet to the controller, which learns the neighbor",
     Kind.NOTICED: "an ARP packet that tells what is already known",
     Kind.ANSWER: "an ARP request answered in place of a known neighbor",
@@ -134,7 +136,7 @@ LEARN: Final = Table(
     20,
     "learn",
     "the source MAC of an undeclared port is learned in the switch, with a limit per port or VTEP",
-    frozenset({"metadata", "in_port", ORIGIN, "tun_src"}),
+    frozenset({"metadata", "in_port", "eth_src", ORIGIN, "tun_src"}),
     ("notice",),
     Kind.CONTINUE,
     teaches=("fdb",),

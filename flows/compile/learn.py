@@ -24,7 +24,17 @@ _WHO: Final = (LearnMatch("metadata", "metadata"), LearnMatch("eth_dst", "eth_sr
 
 
 def learn(view: View) -> Iterator[Flow]:
-    """One flow for each undeclared port, and one for each VTEP that has some."""
+    """One flow for each undeclared port, one for each VTEP that has some, and what is known is not learned.
+
+    A learned copy of a known MAC's place would outlive it when its port is unplugged.
+    """
+    if not any(place.learns for place in (*view.ports, *view.members)):
+        return
+    known = {mac for member in view.members for mac in member.macs}
+    known |= {port.mac for port in view.ports if port.mac is not None}
+    for mac in sorted(known):
+        taught: Match = {"metadata": view.vni, "eth_src": mac}
+        yield flow(LEARN, Kind.KNOWN_SOURCE, 200, taught, [Goto(NOTICE)])
     for port in view.ports:
         if port.learns:
             teach = Learn(

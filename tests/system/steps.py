@@ -41,10 +41,25 @@ def chassis_error(lab: Lab, name: str) -> str:
     return next(row["error"] for row in shown(lab)["chassis"] if row["name"] == name)
 
 
-def problems(lab: Lab) -> str:
-    """The Problems section of `show`, as text."""
-    _, _, found = lab.overlayctl("show").partition("Problems")
-    return found
+def problems(lab: Lab) -> dict[str, str]:
+    """What `show` says is wrong, by place (`chassis h1`, `h1/vm3`)."""
+    return {row["where"]: row["what"] for row in shown(lab)["problems"]}
+
+
+def where(lab: Lab, port: str) -> tuple[str | None, bool]:
+    """The chassis that a declared port is on, and whether it is up."""
+    for network in shown(lab)["networks"]:
+        for row in network["ports"]:
+            if row["name"] == port:
+                place = next((place for place in row["places"] if not place["error"]), None)
+                return (None, False) if place is None else (place["chassis"], place["up"])
+    raise AssertionError(f"no port {port} in show")
+
+
+def learned(lab: Lab, network: str) -> list[str]:
+    """The addresses of learned neighbors of a network."""
+    rows = next(row["neighbors"] for row in shown(lab)["networks"] if row["name"] == network)
+    return [row["ip"] for row in rows]
 
 
 def settle(lab: Lab) -> None:

@@ -1,0 +1,98 @@
+"""What is wrong is named where the user looks, and nothing else is disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.steps import eventually, fresh_name, problems, settle, watching_flows, where
+from topologies import controller, two_chassis
+from topologies.lab import Lab
+from topologies.topology import CONTROLLER
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(two_chassis.TOPOLOGY, fresh_name()) as built:
+        built.up()
+        yield built
+        print(built.controller_log())
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(lab: Lab) -> Iterator[None]:
+    """Around each test: what worked before works after, and not one of its flows was touched meanwhile."""
+    settle(lab)
+    one, two = (vm.name for vm in lab.topology.vms[:2])
+    with watching_flows(lab, "h1") as events:
+        yield
+        assert lab.ping(one, two, count=2).lost == 0
+    assert events.of_ours() == []
+
+
+def add_port(lab: Lab, chassis: str, name: str, *ids: str) -> None:
+    argv = ["ovs-vsctl", "--timeout=10", "add-port", "br-int", name, "--", "set", "interface", name]
+    lab.run(chassis, *argv, "type=internal", *(f"external_ids:{each}" for each in ids))
+
+
+def del_port(lab: Lab, chassis: str, name: str) -> None:
+    lab.run(chassis, "ovs-vsctl", "--timeout=10", "del-port", "br-int", name)
+    eventually(lambda: f"{chassis}/{name}" not in problems(lab))
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ("iface-id=nobody", "'nobody' is no declared port"),
+        ("overlay-vni=4242", "VNI of no declared network"),
+        ("overlay-vni=0", "VNI 0 is not in 1..16777215"),
+        ("overlay-vni=16777216", "VNI 16777216 is not in 1..16777215"),
+        ("overlay-vni=red", "'red' is not a number"),
+    ],
+)
+def test_a_plug_that_can_not_be_bound(lab: Lab, ids: str, words: str) -> None:
+    add_port(lab, "h2", "odd0", ids)
+    assert words in eventually(lambda: problems(lab).get("h2/odd0"))
+    assert words in lab.overlayctl("show").replace("\n", " ")
+    assert words in lab.controller_log()
+    del_port(lab, "h2", "odd0")
+
+
+def test_one_iface_id_on_two_chassis(lab: Lab) -> None:
+    vm = lab.topology.vms[0]
+    add_port(lab, "h2", "odd1", f"iface-id={vm.name}")
+    said = eventually(lambda: problems(lab).get("h2/odd1"))
+    assert f"iface-id '{vm.name}' is also on h1 at {vm.name}" in said
+    assert where(lab, vm.name) == ("h1", True)
+    del_port(lab, "h2", "odd1")
+
+
+def test_a_chassis_that_does_not_answer(lab: Lab) -> None:
+    lab.overlayctl("chassis-add", "h9", "tcp:198.51.100.99:6640", "--vtep", "192.0.2.99")
+    said = eventually(lambda: "no answer" in str(problems(lab)) or problems(lab).get("chassis h9"))
+    assert said
+    late = lab.overlayctl(
+        "--wait", "--timeout", "2", "net-add", "late", "--tenant", "t", "--vni", "77", check=False
+    )
+    assert "h9" in late
+    lab.overlayctl("net-del", "late")
+    lab.overlayctl("chassis-del", "h9")
+    settle(lab)
+
+
+def test_two_controllers_on_one_file(lab: Lab) -> None:
+    done = lab.run(CONTROLLER, *controller.ryu_manager(), "overlay_app", check=False)
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "overlay.db" in said
+    assert "OVERLAY_DB=unix:" in said
+    assert "Traceback" not in said
+
+
+def test_a_database_that_is_not_there_is_said_and_waited_for(lab: Lab) -> None:
+    argv = ["timeout", "8", *controller.ryu_manager(), "--ofp-tcp-listen-port", "7777", "overlay_app"]
+    said = lab.run(CONTROLLER, "env", "OVERLAY_DB=unix:/nonexistent.sock", *argv, check=False)
+    assert "overlay database unix:/nonexistent.sock: No such file or directory" in said.stdout + said.stderr
