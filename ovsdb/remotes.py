@@ -44,8 +44,10 @@ def tcp(written: str, default_port: int) -> Tcp:
     if kind != "tcp":
         raise ValueError(f"{written!r} is not of the form tcp:IP:PORT, such as tcp:192.0.2.1:{default_port}")
     if rest.startswith("["):
-        host, _, tail = rest[1:].partition("]")
+        host, closed, tail = rest[1:].partition("]")
         family = socket.AF_INET6
+        if not closed:
+            raise ValueError(f"{written!r}: the bracket of the IPv6 address is not closed")
     else:
         host, colon, tail = rest.partition(":")
         tail = colon + tail

@@ -1,0 +1,1 @@
+"""`overlayctl`: the overlay database from the command line."""

@@ -1,0 +1,142 @@
+"""What `show` has collected, drawn for a person: at most 100 columns, what is wrong last.
+
+Pure: values in, lines out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from controller.cli.tables import aligned, paint
+
+WIDTH: Final = 100
+COLOUR_OF: Final = {"ready": "green", "up": "green", "error": "red", "unreachable": "red", "problem": "red",
+                    "connecting": "yellow", "new": "yellow", "down": "yellow", "not plugged in": "yellow"}
+KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac",
+               "overlay_ip": "overlay-ip"}
+"""The external_ids of an interface, by the column of Binding that keeps each."""
+
+Painter = Callable[[str, str], str]
+
+
+def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
+    """The lines of one screen."""
+    def painted(text: str, colour: str) -> str:
+        return paint(text, colour, colours)
+
+    yield painted("Chassis", "bold")
+    yield from _chassis(seen["chassis"], painted)
+    yield ""
+    yield painted("Networks", "bold")
+    yield from _networks(seen["networks"], painted)
+    if seen["unresolved"]:
+        yield ""
+        yield painted("Interfaces in no network", "bold")
+        yield from _table([["interface", "says", "status"],
+                           *([_where(place), _says(place), _status(place)] for place in seen["unresolved"])],
+                          "  ", painted)
+    if seen["configured"] > seen["installed"]:
+        yield ""
+        yield painted(f"Configuration {seen['configured']} is asked for, {seen['installed']} is installed "
+                      f"everywhere.", "yellow")
+    if seen["problems"]:
+        yield ""
+        yield painted("Problems", "bold")
+        for problem in seen["problems"]:
+            yield from _wrapped("  ", f"{problem['where']}: {problem['what']}", painted, "red")
+            if problem["advice"]:
+                yield from _wrapped("    ", problem["advice"], painted)
+
+
+def _chassis(chassis: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:
+    if not chassis:
+        yield "  none yet; overlayctl chassis-add NAME tcp:IP:6640 --vtep IP"
+        return
+    yield from _table([
+        ["name", "vtep", "encaps", "datapath", "ovsdb", "flows", "state"],
+        *([row["name"], row["vtep"], ",".join(row["encaps"]) or "-", row["datapath"], row["ovsdb"],
+           str(row["flows"]), row["state"]] for row in chassis),
+    ], "  ", painted)
+
+
+def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:
+    if not networks:
+        yield "  none yet; overlayctl net-add NAME --tenant TENANT --vni VNI"
+    for position, network in enumerate(networks):
+        if position:
+            yield ""
+        yield (f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
+               f"{network['encap']}")
+        rows = [["port", "mac", "ip", "where", "status"]]
+        for port in network["ports"]:
+            rows += _port(port)
+        for place in network["undeclared"]:
+            known = [place["attached_mac"] or "(learned)", place["overlay_ip"] or ""]
+            rows.append(["(undeclared)", *known, _where(place), _status(place)])
+        if len(rows) > 1:
+            yield from _table(rows, "    ", painted)
+        else:
+            yield f"    no ports yet; overlayctl port-add NAME --net {network['name']} --mac MAC --ip IP"
+        if network["neighbors"]:
+            yield from _table([
+                ["learned ip", "mac", "where"],
+                *([row["ip"], row["mac"], _where(row)] for row in network["neighbors"]),
+            ], "    ", painted)
+
+
+def _port(port: dict[str, Any]) -> Iterator[list[str]]:
+    """The lines of a port: one for each of its addresses or places, whichever are more."""
+    places = [(_where(place), _status(place)) for place in port["places"]] or [("-", port["status"])]
+    ips = port["ips"] or ["-"]
+    for line in range(max(len(places), len(ips))):
+        name, mac = (port["name"], port["mac"]) if line == 0 else ("", "")
+        ip = ips[line] if line < len(ips) else ""
+        yield [name, mac, ip, *(places[line] if line < len(places) else ("", ""))]
+
+
+def _where(place: dict[str, Any]) -> str:
+    return f"{place['chassis']}/{place['interface']}"
+
+
+def _status(place: dict[str, Any]) -> str:
+    status = "problem" if place["error"] else "up" if place["up"] else "down"
+    return f"{status} (last known)" if place["stale"] else status
+
+
+def _says(place: dict[str, Any]) -> str:
+    """What the operator wrote on an interface, as it stands in its external_ids."""
+    return " ".join(f"{key}={place[column]}" for column, key in KEYS.items() if place[column] is not None)
+
+
+def _table(rows: Sequence[Sequence[str]], indent: str, painted: Painter) -> Iterator[str]:
+    """A heading and rows whose last column is coloured by what it says."""
+    rows = _fitted(rows, WIDTH - len(indent))
+    heading, *lines = aligned([[column.upper() for column in rows[0]], *rows[1:]])
+    yield indent + painted(heading, "dim")
+    for line, row in zip(lines, rows[1:], strict=True):
+        last = row[-1]
+        colour = COLOUR_OF.get(last, "yellow" if last.endswith("(last known)") else None)
+        yield indent + (line.removesuffix(last) + painted(last, colour) if colour else line)
+
+
+def _fitted(rows: Sequence[Sequence[str]], width: int) -> Sequence[Sequence[str]]:
+    """Rows whose lines fit, long cells of the widest columns losing their middle: a name's ends tell most."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        widths[widths.index(max(widths))] -= 1
+    return [[_elided(text, most) for text, most in zip(row, widths, strict=True)] for row in rows]
+
+
+def _elided(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    tail = most // 2
+    return f"{text[:most - 1 - tail]}…{text[len(text) - tail:]}"
+
+
+def _wrapped(indent: str, text: str, painted: Painter, colour: str | None = None) -> Iterator[str]:
+    for line in textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ",
+                              break_on_hyphens=False, break_long_words=False):
+        yield painted(line, colour) if colour else line

@@ -1,0 +1,135 @@
+"""`show`: all tables of the overlay database as one value, which is printed as it is or drawn by `screen`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from controller.cli import chassis, ports
+from controller.cli.tables import coloured, print_json
+from ovsdb.rpc import Connection, Row, optional, select, uuid_of
+
+TABLES = ("Overlay_Global", "Chassis", "Network", "Port", "Address", "Binding", "Neighbor")
+WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip")
+"""What an operator writes on an interface."""
+SILENT = ("connecting", "unreachable")
+"""States of a chassis in which what is said of its interfaces is what was last known."""
+
+
+def show(database: Connection, args: Namespace) -> None:
+    """`show`."""
+    tables = read(database)
+    seen = overview(tables) | {"database": database.where}
+    if args.format == "json":
+        print_json(seen)
+    else:
+        from controller.cli.screen import draw
+
+        print("\n".join(draw(seen, coloured(args))))
+
+
+def read(database: Connection) -> dict[str, list[Row]]:
+    """The rows of every table at one moment."""
+    results = database.transact([select(table) for table in TABLES])
+    return {table: result["rows"] for table, result in zip(TABLES, results, strict=True)}
+
+
+def overview(tables: dict[str, list[Row]]) -> dict[str, Any]:
+    """What `show --help` describes, from the rows of all tables."""
+    hosts = sorted(map(chassis.described, tables["Chassis"]), key=lambda row: row["name"])
+    names = {uuid_of(row): row["name"] for row in tables["Network"]}
+    declared = ports.described(tables["Port"], names, tables["Address"])
+    bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"]))
+    port_names = {row["name"] for row in declared}
+    silent = {host["name"] for host in hosts if host["state"] in SILENT}
+    of_port, of_network, unresolved = _places(bindings, port_names, set(names.values()), silent)
+    members = defaultdict(list)
+    for port in declared:
+        members[port["network"]].append(_port(port, of_port[port["name"]]))
+    neighbors = defaultdict(list)
+    for row in sorted(tables["Neighbor"], key=lambda row: ports.ip_order(row["ip"])):
+        neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface")})
+    networks = [
+        {
+            **{key: row[key] for key in ("name", "tenant", "vni", "encap")},
+            "ports": members[row["name"]],
+            "undeclared": of_network[row["name"]],
+            "neighbors": neighbors[row["name"]],
+        }
+        for row in sorted(tables["Network"], key=lambda row: row["name"])
+    ]
+    counters = tables["Overlay_Global"][0] if tables["Overlay_Global"] else {"nb_cfg": 0, "cur_cfg": 0}
+    return {
+        "configured": counters["nb_cfg"],
+        "installed": counters["cur_cfg"],
+        "chassis": hosts,
+        "networks": networks,
+        "unresolved": unresolved,
+        "problems": problems(hosts, bindings),
+    }
+
+
+def _places(bindings: Sequence[Row], declared: set[str], networks: set[str],
+            silent: set[str]) -> tuple[Any, Any, list[Any]]:
+    """Bindings as places: of each declared port, of each network's undeclared ones, and of no network."""
+    of_port, of_network, unresolved = defaultdict(list), defaultdict(list), []
+    for row in bindings:
+        place = {
+            "chassis": row["chassis"],
+            "interface": row["interface"],
+            "ofport": row["ofport"],
+            "up": row["up"],
+            "error": row["error"],
+            "stale": row["chassis"] in silent,
+            **{column: optional(row[column]) for column in WRITTEN},
+        }
+        # A port that two interfaces claim is bound to one of them; the other names it all the same.
+        port, network = optional(row["port"]) or place["iface_id"], optional(row["network"])
+        if port in declared:
+            of_port[port].append(place)
+        elif network in networks:
+            of_network[network].append(place)
+        else:
+            unresolved.append(place)
+    return of_port, of_network, unresolved
+
+
+def _port(port: Row, places: list[Any]) -> dict[str, Any]:
+    return {**{key: port[key] for key in ("name", "mac", "ips")}, "status": status(places), "places": places}
+
+
+def status(places: Sequence[dict[str, Any]]) -> str:
+    """How a port is, in a word: what is wrong anywhere counts before what is well elsewhere."""
+    if not places:
+        return "not plugged in"
+    if any(place["error"] for place in places):
+        return "problem"
+    return "up" if any(place["up"] for place in places) else "down"
+
+
+def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, str]]:
+    """What is wrong, where, and what to do about it where the controller's own words do not say."""
+    of_chassis = [
+        {"where": f"chassis {host['name']}", "what": host["error"] or host["state"], "advice": _advice(host)}
+        for host in hosts if host["error"] or host["state"] in ("unreachable", "error")
+    ]
+    of_interface = [
+        {"where": f"{row['chassis']}/{row['interface']}", "what": row["error"], "advice": ""}
+        for row in bindings if row["error"]
+    ]
+    return of_chassis + of_interface
+
+
+def _advice(host: Row) -> str:
+    name, ovsdb = host["name"], host["ovsdb"]
+    if host["state"] in SILENT and (ovsdb in host["error"] or not host["error"]):
+        if ovsdb.startswith("unix:"):
+            return f"is Open vSwitch running? Another server: overlayctl chassis-set {name} --ovsdb OVSDB"
+        return (f"on the host: ovs-vsctl set-manager ptcp:{ovsdb.rpartition(':')[2]}; if the address is "
+                f"wrong: overlayctl chassis-set {name} --ovsdb tcp:IP:PORT")
+    if "OpenFlow" in host["error"]:
+        return (f"can the host reach the controller there? Another address: "
+                f"overlayctl chassis-set {name} --controller tcp:IP:PORT")
+    return ""

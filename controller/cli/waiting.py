@@ -1,0 +1,127 @@
+"""Waiting for the controller: that a configuration is installed, that a port is up.
+
+The server does the waiting (`wait`, RFC 7047, section 5.2.6), in short slices, so that a server that went
+away is noticed and a connection that broke is made anew.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any, Final
+
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError, NotInstalledError, one_of
+from ovsdb.rpc import (
+    Connection,
+    Operation,
+    Row,
+    TransactionError,
+    UnreachableError,
+    connect,
+    optional,
+    select,
+)
+
+SLICE: Final = 5.0
+PAUSE: Final = 0.2
+
+
+def sync(draft: Draft, args: Namespace) -> None:
+    """`sync`: a configuration that changes nothing."""
+
+
+def wait_installed(where: str, number: int, timeout: float) -> None:
+    """Returns when all chassis have installed configuration `number`; NotInstalledError names the others."""
+    behind = [["cur_cfg", "<", number]]
+    if _wait(where, timeout, [_until("Chassis", behind, "=="), _until("Overlay_Global", behind, "==")]):
+        return
+    with connect(where) as database:
+        late, globally = (result["rows"] for result in database.transact(
+            [select("Chassis", behind), select("Overlay_Global", behind)]))
+    if not late and not globally:
+        return
+    stored = f"configuration {number} is stored, but not installed on every chassis within {timeout:g} s"
+    if globally and all(row["cur_cfg"] < number for row in globally) and not any(map(_known, late)):
+        raise NotInstalledError(f"{stored}: the controller has not taken it up; is it running "
+                                f"(ryu-manager overlay_app) and connected to {where}?")
+    if not late:
+        raise NotInstalledError(f"{stored}: the controller is still busy with it")
+    raise NotInstalledError(f"{stored}: " + "; ".join(sorted(map(_late, late))))
+
+
+def wait_port(database: Connection, args: Namespace) -> None:
+    """`port-wait`."""
+    chassis, slash, interface = args.name.partition("/")
+    if slash:
+        place = [["chassis", "==", chassis], ["interface", "==", interface]]
+    else:
+        Draft(database).get("Port", args.name)
+        place = [["port", "==", args.name]]
+    up = [*place, ["up", "==", True]]
+    if _wait(database.where, args.timeout, [_until("Binding", up, "!=")]):
+        return
+    bindings, known = (result["rows"] for result in database.transact(
+        [select("Binding", place), select("Chassis", columns=["name"])]))
+    late = f"port {args.name} is not up after {args.timeout:g} s"
+    if any(row["up"] for row in bindings):
+        return
+    for row in bindings:
+        reason = row["error"] or "the controller has not set it up yet"
+        raise CommandError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")
+    if slash and all(row["name"] != chassis for row in known):
+        raise CommandError(f"{late}: there is no chassis {chassis!r}; "
+                           f"{one_of([row['name'] for row in known], chassis)}")
+    mark = f"external_ids:{'overlay-vni=VNI' if slash else 'iface-id=' + args.name}"
+    raise CommandError(f"{late}: it is not plugged in; on its chassis: ovs-vsctl add-port br-int "
+                       f"{interface or 'INTERFACE'} -- set interface {interface or 'INTERFACE'} {mark}")
+
+
+def _until(table: str, where: Sequence[Any], comparison: str) -> Operation:
+    """Waits until no row (`==`), or any row (`!=`), meets the conditions."""
+    return {"op": "wait", "table": table, "where": list(where), "columns": ["_uuid"],
+            "until": comparison, "rows": []}
+
+
+def _wait(where: str, timeout: float, conditions: Sequence[Operation]) -> bool:
+    """Whether all conditions held at one moment within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    database: Connection | None = None
+    try:
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            span = min(left, SLICE)
+            try:
+                database = database or connect(where)
+                database.transact([{**condition, "timeout": int(span * 1000)} for condition in conditions],
+                                  span + SLICE)
+            except TransactionError as refused:
+                if refused.error != "timed out":
+                    raise
+            except UnreachableError:
+                if left == 0:
+                    raise
+                if database is not None:
+                    database.close()
+                    database = None
+                time.sleep(min(PAUSE, left))
+                continue
+            else:
+                return True
+            if left == 0:
+                return False
+    finally:
+        if database is not None:
+            database.close()
+
+
+def _known(chassis: Row) -> bool:
+    """Whether the controller has said anything about a chassis that explains a delay."""
+    return bool(chassis["error"]) or optional(chassis["state"]) in ("unreachable", "error")
+
+
+def _late(chassis: Row) -> str:
+    said = f" ({chassis['error']})" if chassis["error"] else ""
+    return (f"chassis {chassis['name']} is {optional(chassis['state']) or 'new'}{said}, "
+            f"at configuration {chassis['cur_cfg']}")

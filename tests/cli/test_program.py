@@ -1,0 +1,62 @@
+"""The program as it is installed, its help, and what it costs to start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.cli.main import main
+from tests.overlay_database import needs_ovsdb
+
+pytestmark = needs_ovsdb
+
+
+def overlayctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("overlayctl"))
+    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("session")
+def test_the_console_script() -> None:
+    done = overlayctl("net-list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("NAME  TENANT")
+    assert overlayctl("net-del", "red").returncode == 1
+
+
+def test_help_of_everything() -> None:
+    overview = overlayctl("--help").stdout
+    verbs = [line.split()[0] for line in overview.partition("VERB\n")[2].partition("\n\n")[0].splitlines()
+             if line.startswith("    ") and not line.startswith("     ")]
+    assert len(verbs) >= 15
+    assert {"chassis-add", "net-add", "port-add", "port-wait", "sync", "show"} <= set(verbs)
+    for verb in verbs:
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        assert ended.value.code == 0
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("chassis-add", "net-set", "port-del", "show"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        assert f"examples:\n  overlayctl {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", ["--help", "show", "port-add x --net red --mac 02:00:00:00:00:09"])
+@pytest.mark.usefixtures("session")
+def test_a_command_loads_no_more_than_it_needs(line: str) -> None:
+    program = (
+        "import sys\n"
+        "from controller.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)")
+    command = [sys.executable, "-c", program, *line.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert not {"ovs", "eventlet", "ryu", "logging", "asyncio"} & loaded
+    assert ("netaddr" in loaded) == line.startswith("port-add")

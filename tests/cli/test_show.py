@@ -1,0 +1,116 @@
+"""`overlayctl show`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from controller.cli.screen import WIDTH
+from ovsdb.rpc import Connection
+from tests.cli.words import REFUSED, insert, update
+from tests.overlay_database import needs_ovsdb
+
+pytestmark = needs_ovsdb
+
+
+@pytest.fixture
+def plugged(session: None, run: Callable[..., str], database: Connection) -> None:
+    run("port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.3,10.0.0.13")
+    update(database, "Chassis", [["name", "==", "h1"]], state="ready", flows=34)
+    update(database, "Chassis", [["name", "==", "h2"]], state="unreachable", error=REFUSED)
+    for chassis, interface, row in (
+        ("h1", "vm1", {"iface_id": "web1", "network": "red", "port": "web1", "up": True}),
+        ("h2", "vm2", {"iface_id": "web2", "network": "red", "port": "web2", "up": True}),
+        ("h1", "vm7", {"iface_id": "web1", "error": "iface-id 'web1' is also on h1 at vm1"}),
+        ("h1", "vm9", {"vni": "100", "network": "red", "up": True}),
+        ("h1", "vm8", {"iface_id": "db1", "error": "iface-id 'db1' is no declared port"}),
+    ):
+        insert(database, "Binding", chassis=chassis, interface=interface, ofport=3, **row)
+    insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1",
+           interface="vm9")
+
+
+SCREEN = """\
+Chassis
+  NAME  VTEP       ENCAPS     DATAPATH  OVSDB               FLOWS  STATE
+  h1    192.0.2.1  vxlan,gre  auto      tcp:192.0.2.1:6640  34     ready
+  h2    192.0.2.2  vxlan,gre  auto      tcp:192.0.2.2:6640  0      unreachable
+
+Networks
+  blue  tenant umbra, VNI 200, gre
+    no ports yet; overlayctl port-add NAME --net blue --mac MAC --ip IP
+
+  red  tenant acme, VNI 100, vxlan
+    PORT          MAC                IP         WHERE   STATUS
+    web1          02:00:00:00:00:01  10.0.0.1   h1/vm1  up
+                                                h1/vm7  problem
+    web2          02:00:00:00:00:02  10.0.0.2   h2/vm2  up (last known)
+    web3          02:00:00:00:00:03  10.0.0.3   -       not plugged in
+                                     10.0.0.13
+    (undeclared)  (learned)                     h1/vm9  up
+    LEARNED IP  MAC                WHERE
+    10.0.0.9    02:00:00:00:00:99  h1/vm9
+
+Interfaces in no network
+  INTERFACE  SAYS          STATUS
+  h1/vm8     iface-id=db1  problem
+
+Problems
+  chassis h2: tcp:192.0.2.2:6640: refused
+    on the host: ovs-vsctl set-manager ptcp:6640; if the address is wrong: overlayctl chassis-set h2
+      --ovsdb tcp:IP:PORT
+  h1/vm7: iface-id 'web1' is also on h1 at vm1
+  h1/vm8: iface-id 'db1' is no declared port
+"""
+
+
+@pytest.mark.usefixtures("plugged")
+def test_show_is_one_screen(run: Callable[..., str]) -> None:
+    assert run("show") == SCREEN
+
+
+@pytest.mark.usefixtures("plugged")
+def test_show_as_json(run: Callable[..., str], served: str) -> None:
+    seen = json.loads(run("--format json show"))
+    assert (seen["database"], seen["configured"], seen["installed"]) == (served, 0, 0)
+    red = seen["networks"][1]
+    assert [(port["name"], port["status"]) for port in red["ports"]] == [
+        ("web1", "problem"), ("web2", "up"), ("web3", "not plugged in")]
+    assert red["ports"][1]["places"] == [{
+        "chassis": "h2", "interface": "vm2", "ofport": 3, "up": True, "error": "", "stale": True,
+        "iface_id": "web2", "vni": None, "attached_mac": None, "overlay_ip": None}]
+    assert [place["interface"] for place in red["undeclared"]] == ["vm9"]
+    assert red["neighbors"] == [
+        {"ip": "10.0.0.9", "mac": "02:00:00:00:00:99", "chassis": "h1", "interface": "vm9"}]
+    assert [place["interface"] for place in seen["unresolved"]] == ["vm8"]
+    assert [problem["where"] for problem in seen["problems"]] == ["chassis h2", "h1/vm7", "h1/vm8"]
+
+
+def test_show_of_nothing_says_how_to_begin(run: Callable[..., str]) -> None:
+    assert "overlayctl chassis-add NAME" in run("show")
+    assert json.loads(run("show --format json"))["networks"] == []
+
+
+def test_show_fits_whatever_the_names(run: Callable[..., str], database: Connection) -> None:
+    chassis, port = "8d1c0b5e-" * 6 + "8d1c", "p" * 63
+    run(f"chassis-add {chassis} tcp:[2001:db8:1111:2222:3333:4444:5555:6666]:6640 --vtep 192.0.2.100")
+    run("net-add red --tenant acme --vni 100")
+    run(f"port-add {port} --net red --mac 02:00:00:00:00:01 --ip 10.100.100.100")
+    insert(database, "Binding", chassis=chassis, interface="tap-interface-0", port=port, error="word " * 60)
+    lines = run("show").splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert any("…" in line and line.endswith("problem") for line in lines)
+
+
+@pytest.mark.usefixtures("plugged")
+def test_colours_on_a_terminal_only(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in run("show")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[32mready\x1b[0m" in run("show")
+    assert "\x1b" not in run("show --no-color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("show")

@@ -1,0 +1,88 @@
+"""Declaring, changing and removing with `overlayctl`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ovsdb.rpc import Connection
+from tests.cli.words import everything, listed
+from tests.overlay_database import needs_ovsdb
+
+pytestmark = needs_ovsdb
+
+
+@pytest.mark.usefixtures("session")
+def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
+    assert run("net-list") == ("NAME  TENANT  VNI  ENCAP  PORTS\n"
+                               "blue  umbra   200  gre    0\n"
+                               "red   acme    100  vxlan  2\n")
+    assert listed(run, "port-list --net red")[1] == {
+        "name": "web2", "network": "red", "mac": "02:00:00:00:00:02", "ips": ["10.0.0.2"]}
+    assert listed(run, "port-list --net blue") == []
+    assert listed(run, "chassis-list")[0] == {
+        "name": "h1", "state": "new", "vtep": "192.0.2.1", "encaps": ["vxlan", "gre"], "datapath": "auto",
+        "ovsdb": "tcp:192.0.2.1:6640", "controller": "auto", "flows": 0, "error": ""}
+
+
+@pytest.mark.usefixtures("session")
+def test_the_same_addresses_in_another_network(run: Callable[..., str]) -> None:
+    run("port-add twin --net blue --mac 02:00:00:00:00:01 --ip 10.0.0.1")
+    assert [row["name"] for row in listed(run, "port-list")] == ["twin", "web1", "web2"]
+
+
+@pytest.mark.usefixtures("session")
+def test_changes(run: Callable[..., str]) -> None:
+    run("chassis-set h1 --vtep 192.0.2.11 --encap gre --datapath netdev --controller tcp:192.0.2.9")
+    first = listed(run, "chassis-list")[0]
+    assert (first["vtep"], first["encaps"], first["datapath"]) == ("192.0.2.11", ["gre"], "netdev")
+    assert first["controller"] == "tcp:192.0.2.9:6653"
+    run("chassis-set h1 --encap gre,vxlan --datapath auto --controller auto --ovsdb tcp:[2001:db8::1]")
+    first = listed(run, "chassis-list")[0]
+    assert (first["encaps"], first["datapath"], first["controller"]) == (["vxlan", "gre"], "auto", "auto")
+    assert first["ovsdb"] == "tcp:[2001:db8::1]:6640"
+    run("net-set red --vni 101 --encap gre --tenant other")
+    assert listed(run, "net-list")[1] == {
+        "name": "red", "tenant": "other", "vni": 101, "encap": "gre", "ports": 2}
+
+
+@pytest.mark.usefixtures("session")
+def test_a_ports_addresses_are_replaced_kept_and_freed(run: Callable[..., str], database: Connection) -> None:
+    kept = database.select("Address", [["ip", "==", "10.0.0.1"]])[0]
+    run("port-set web1 --mac 02-00-00-00-00-0A --ip 10.0.0.9,10.0.0.1 --ip 10.0.0.10")
+    port = listed(run, "port-list")[0]
+    assert (port["mac"], port["ips"]) == ("02:00:00:00:00:0a", ["10.0.0.1", "10.0.0.9", "10.0.0.10"])
+    assert database.select("Address", [["ip", "==", "10.0.0.1"]])[0]["_uuid"] == kept["_uuid"]
+    run("port-set web1 --ip none")
+    assert listed(run, "port-list")[0]["ips"] == []
+    run("port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.1")
+    run("port-del web3")
+    run("port-del web2")
+    assert database.select("Address") == []
+
+
+@pytest.mark.usefixtures("session")
+def test_removal(run: Callable[..., str]) -> None:
+    for line in ("port-del web1", "port-del web2", "net-del red", "chassis-del h1"):
+        run(line)
+    for line in ("port-del web1", "net-del red", "chassis-del h1"):
+        run(f"{line} --if-exists")
+    assert [row["name"] for row in listed(run, "net-list")] == ["blue"]
+    assert [row["name"] for row in listed(run, "chassis-list")] == ["h2"]
+
+
+@pytest.mark.usefixtures("session")
+def test_may_exist(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:
+    before = everything(database)
+    run("chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --may-exist")
+    run("net-add red --tenant acme --vni 100 --may-exist")
+    run("port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist")
+    assert everything(database) == before
+    assert "web1' exists with ip 10.0.0.1, not 10.0.0.7" in refused(
+        "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.7 --may-exist")
+    assert "exists in another network than 'blue'" in refused(
+        "port-add web1 --net blue --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist")
+    assert "'red' exists with vni 100, not 5" in refused("net-add red --tenant acme --vni 5 --may-exist")
+    assert "'h1' exists with encaps gre, vxlan, not gre" in refused(
+        "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --encap gre --may-exist")

@@ -1,0 +1,41 @@
+"""What the tests of `overlayctl` are written with: commands as lines, rows as keywords."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from controller.cli.main import main
+from controller.cli.parser import parse
+from ovsdb.rpc import Connection, select, uuid_of
+
+REFUSED = "tcp:192.0.2.2:6640: refused"
+TABLES = ("Overlay_Global", "Chassis", "Port", "Address", "Network", "Binding", "Neighbor")
+
+
+def call(line: str) -> int:
+    return main(line.split())
+
+
+def options(line: str) -> Namespace:
+    return parse(line.split())
+
+
+def everything(database: Connection) -> Any:
+    results = database.transact([select(table) for table in TABLES[1:]])
+    return [sorted(result["rows"], key=uuid_of) for result in results]
+
+
+def listed(run: Callable[..., str], verb: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(run(f"{verb} --format json"))
+    return rows
+
+
+def update(database: Connection, table: str, where: list[Any], **row: Any) -> None:
+    database.transact([{"op": "update", "table": table, "where": where, "row": row}])
+
+
+def insert(database: Connection, table: str, **row: Any) -> None:
+    database.transact([{"op": "insert", "table": table, "row": row}])
