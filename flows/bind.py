@@ -89,9 +89,7 @@ def _declared(
         raise ValueError(f"port '{port.name}' is in network '{port.network}', which is not declared")
     if holders[port.name] != (plug.chassis, plug.interface):
         chassis, interface = holders[port.name]
-        raise ValueError(
-            f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port; unplug one"
-        )
+        raise ValueError(f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port; unplug one")
     return Binding(plug.chassis, plug.interface, plug.ofport, port.network, port.name, port.mac, port.ips)
 
 

@@ -152,12 +152,7 @@ class _Index:
 
     def flows(self) -> list[Flow]:
         """Every flow."""
-        return [
-            flow
-            for shapes in self.priorities.values()
-            for flows in shapes.values()
-            for flow in flows.values()
-        ]
+        return [flow for shapes in self.priorities.values() for flows in shapes.values() for flow in flows.values()]
 
 
 class Switch:
@@ -188,9 +183,7 @@ class Switch:
         if teach:
             for flow, limit in passage.taught:
                 self._learn(flow, limit)
-        return Trace(
-            tuple(passage.steps), tuple(passage.outputs), tuple(passage.copies), tuple(passage.taught)
-        )
+        return Trace(tuple(passage.steps), tuple(passage.outputs), tuple(passage.copies), tuple(passage.taught))
 
     def _learn(self, flow: Flow, limit: int) -> None:
         # At the limit nothing is written, not even over a flow for the same MAC (seen on Open vSwitch 3.1).

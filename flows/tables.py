@@ -201,7 +201,5 @@ def describe() -> str:
     lines = ["| # | table | purpose | goes to | a miss |", "|---|---|---|---|---|"]
     for table in PIPELINE:
         miss = table.miss.label if table.miss is not None else "back to the caller"
-        lines.append(
-            f"| {table.id} | {table.name} | {table.purpose} | {', '.join(table.next) or '-'} | {miss} |"
-        )
+        lines.append(f"| {table.id} | {table.name} | {table.purpose} | {', '.join(table.next) or '-'} | {miss} |")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ OVSDB = "ovsdb.session, ovsdb.snapshot, ovsdb.provision, ovsdb.status, ovsdb.emb
 @pytest.mark.parametrize(
     ("modules", "banned"),
     [
-        (FLOWS, ("ryu", "ovs", "eventlet", "socket", "logging", "ovsdb", "controller")),
+        (FLOWS, ("ryu", "ovs", "eventlet", "logging", "ovsdb", "controller")),
         (OVSDB, ("ryu", "controller")),
     ],
 )

@@ -28,7 +28,7 @@ def learn(view: View) -> Iterator[Flow]:
 
     A learned copy of a known MAC's place would outlive it when its port is unplugged.
     """
-    if not any(place.learns for place in (*view.ports, *view.members)):
+    if not any(port.learns for port in view.ports) and not any(member.learns for member in view.members):
         return
     known = {mac for member in view.members for mac in member.macs}
     known |= {port.mac for port in view.ports if port.mac is not None}
