@@ -36,7 +36,7 @@ TUNNEL_NAMES: Final[Mapping[Encap, str]] = {Encap.VXLAN: "overlay-vxlan", Encap.
 
 def vni(written: int | str) -> int:
     """A VNI from its written form; ValueError unless it is in 1..2^24-1."""
-    if isinstance(written, str) and not (written.isascii() and written.isdecimal()):
+    if isinstance(written, str) and not re.fullmatch(r"-?[0-9]+", written):
         raise ValueError(f"VNI {written!r} is not a number")
     number = int(written)
     if not 1 <= number <= MAX_VNI:

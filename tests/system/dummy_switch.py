@@ -75,12 +75,12 @@ class DummySwitch:
         found = re.findall(r"(\d+)/(\d+):", shown)
         self._ofports = {int(datapath): int(ofport) for ofport, datapath in found}
 
-    def openflow(self, messages: bytes, xid: int = 0xFFFFFFF0) -> list[bytes]:
-        """Sends messages and a barrier; all that came back before the barrier's answer."""
+    def openflow(self, messages: bytes, until: int = wire.BARRIER_REQUEST + 1) -> list[bytes]:
+        """Sends messages and a barrier; all that came back until a message of that type, the barrier's answer."""
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
             connection.settimeout(30)
             connection.connect(str(self.directory / f"{BRIDGE}.mgmt"))
-            connection.sendall(_OPENFLOW_HELLO + messages + wire.barrier_request(xid))
+            connection.sendall(_OPENFLOW_HELLO + messages + wire.barrier_request(0))
             came: list[bytes] = []
             rest = b""
             while True:
@@ -89,9 +89,9 @@ class DummySwitch:
                     rest += connection.recv(1 << 16)
                     continue
                 message, rest = rest[:length], rest[length:]
-                if message[1] == wire.BARRIER_REQUEST + 1:
-                    return came
-                if message[1] != 0:
+                if message[1] == until:
+                    return came if until == wire.BARRIER_REQUEST + 1 else [*came, message]
+                if message[1] not in (0, wire.BARRIER_REQUEST + 1):
                     came.append(message)
 
     def install(self, flows: Iterable[Flow]) -> None:
@@ -186,9 +186,7 @@ def dummy_switch(ofports: Iterable[int]) -> Iterator[DummySwitch]:
     RuntimeError when Open vSwitch is not installed.
     """
     if shutil.which("ovs-vswitchd") is None:
-        raise RuntimeError(
-            "these tests need Open vSwitch (openvswitch-switch): ovs-vswitchd is not on the PATH"
-        )
+        raise RuntimeError("these tests need Open vSwitch (openvswitch-switch): ovs-vswitchd is not on the PATH")
     # Short, for a socket's path has 108 bytes at most.
     directory = Path(tempfile.mkdtemp(prefix="ovs-"))
     names = ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")

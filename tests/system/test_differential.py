@@ -6,6 +6,7 @@ same packets go through the simulator and through `ofproto/trace`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,12 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import wire
+from controller.packet_in import MESSAGE_TYPE, Arp, parse_arp, parse_packet_in
 from flows import text
 from flows.compile import compile
-from flows.flow import OWNER_COOKIE, OWNER_MASK, Controller, Flow, Learn, kind_of
+from flows.flow import (
+    CONTROLLER_PORT,
+    OWNER_COOKIE,
+    OWNER_MASK,
+    Controller,
+    Flow,
+    Learn,
+    Resubmit,
+    flow,
+    kind_of,
+    set_field,
+)
 from flows.model import TUNNEL_OFPORTS, Encap, Overlay
 from flows.simulate import Packet, Switch, Trace
-from flows.tables import FDB, Kind
+from flows.tables import FDB, NOTICE, ORIGIN, Kind
 from tests.overlays import THREE, overlays
 from tests.packets import UNPLUGGED, every_packet, packets, topology_overlay
 from tests.system.dummy_switch import DummySwitch, RealOutput, RealTrace, dummy_switch
@@ -57,6 +70,23 @@ def as_seen(trace: Trace) -> RealTrace:
     return RealTrace(steps, tuple(outputs), tuple(copies))
 
 
+def test_a_packet_goes_out_and_comes_in(switch: DummySwitch) -> None:
+    """A packet-out through the pipeline comes back as the packet-in of a flow, with what the flow had set."""
+    copy = flow(NOTICE, Kind.NOTICE, 1, {"metadata": 100}, [set_field(ORIGIN, 1), Controller(50)])
+    switch.install([copy])
+    frame = bytes.fromhex("ffffffffffff 020000000001 0806 0001 0800 06 04 0001 020000000001 0a000001")
+    frame += bytes.fromhex("000000000000 0a000002") + bytes(18)
+    ask_for_packet_ins = struct.pack("!BBHIHH", wire.VERSION, 9, 12, 0, 0, 0xFFFF)
+    sent = wire.packet_out(frame, [set_field("metadata", 100), Resubmit(NOTICE)])
+    *refused, came = switch.openflow(ask_for_packet_ins + sent, until=MESSAGE_TYPE)
+    read = parse_packet_in(came[8:])
+    assert refused == []
+    assert (read.table, read.cookie) == (NOTICE.id, copy.cookie)
+    assert (read.fields["in_port"], read.fields["metadata"], read.fields[ORIGIN]) == (CONTROLLER_PORT, 100, 1)
+    assert read.data == frame[:50]
+    assert parse_arp(read.data) == Arp(1, "02:00:00:00:00:01", "10.0.0.1", "10.0.0.2")
+
+
 def agree(switch: DummySwitch, model: Switch, packet: Packet, *, teach: bool = False) -> Trace:
     """Holds the simulator's answer against the switch's."""
     simulated = model.send(packet, teach=teach)
@@ -73,9 +103,7 @@ def same_flows(dumped: list[Flow], expected: list[Flow]) -> None:
 
 
 @given(st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)))
-def test_every_flow_is_taken_as_bytes_and_as_text_and_comes_back(
-    switch: DummySwitch, many: list[Flow]
-) -> None:
+def test_every_flow_is_taken_as_bytes_and_as_text_and_comes_back(switch: DummySwitch, many: list[Flow]) -> None:
     switch.install(many)
     as_bytes = text.parse(switch.ofctl("dump-flows"))
     same_flows(as_bytes, many)
@@ -87,9 +115,7 @@ def test_every_flow_is_taken_as_bytes_and_as_text_and_comes_back(
     same_flows(text.parse(switch.ofctl("dump-flows")), many)
 
 
-@given(
-    st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)), st.data()
-)
+@given(st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)), st.data())
 def test_delete_takes_what_it_names(switch: DummySwitch, many: list[Flow], data: st.DataObject) -> None:
     switch.install(many)
     gone = data.draw(st.sets(st.sampled_from(many))) if many else set()
@@ -136,16 +162,12 @@ def test_limits(switch: DummySwitch, limit: int, sent: list[tuple[int, int]]) ->
     switch.install(compiled)
     model = Switch(compiled)
     for ofport, number in sent:
-        frame = Packet(
-            (("eth_dst", 0x020000000009), ("eth_src", 0x020000000000 + number), ("in_port", ofport))
-        )
+        frame = Packet((("eth_dst", 0x020000000009), ("eth_src", 0x020000000000 + number), ("in_port", ofport)))
         agree(switch, model, frame, teach=True)
     dumped = text.parse(switch.ofctl("dump-flows"))
     same_flows([one for one in dumped if one.table is FDB], model.flows(FDB))
 
 
 def _limited(one: Flow, limit: int) -> Flow:
-    actions = tuple(
-        replace(action, limit=limit) if isinstance(action, Learn) else action for action in one.actions
-    )
+    actions = tuple(replace(action, limit=limit) if isinstance(action, Learn) else action for action in one.actions)
     return replace(one, actions=actions)

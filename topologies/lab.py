@@ -1,0 +1,185 @@
+"""A lab: a topology made real on this machine, and everything one does with it.
+
+with Lab(TOPOLOGY, "my-lab") as lab:      # chassis run, cables lie, nothing is plugged in
+    lab.up()                              # controller, declarations, plugs; returns when installed
+    assert lab.ping("web1", "web2").lost == 0
+                                          # and nothing is left of it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from topologies import chassis, controller, namespaces, probes, processes, wiring
+from topologies.fabric import Fabric, in_parallel
+from topologies.namespaces import Background, CommandFailed
+from topologies.topology import CONTROLLER, UNDERLAY
+from topologies.topology import chassis as chassis_of
+from topologies.topology import network as network_of
+from topologies.topology import vm as vm_of
+
+_SETTLE = 0.15
+"""Seconds a capture goes on for what is still under way when its block has ended."""
+
+
+class Lab(Fabric):
+    """A fabric with VMs to plug in, a controller to start, and probes."""
+
+    _controller: Background | None = None
+
+    # -- VMs
+
+    def plug(self, vm: str, where: str | None = None) -> None:
+        """Plug a VM into br-int, as an operator would, once that is there; its cable goes to that chassis."""
+        guest, at = vm_of(self.topology, vm), where or self.place(vm)
+        if at != self.place(vm):
+            self._recable(vm, at)
+        self.run(at, "ovs-vsctl", "--timeout=30", "wait-until", "Bridge", "br-int")
+        self.run(at, *controller.add_port(guest, network_of(self.topology, guest.network).vni), told=True)
+
+    def unplug(self, vm: str) -> None:
+        """Take a VM out of br-int; its cable stays."""
+        self.run(self.place(vm), *controller.del_port(vm_of(self.topology, vm)), told=True)
+
+    def move(self, vm: str, where: str) -> None:
+        """Move a running VM to another chassis: it keeps its interface, its neighbors and its connections."""
+        self.unplug(vm)
+        self.plug(vm, where)
+
+    def _recable(self, vm: str, where: str) -> None:
+        home, target = self.netns(self.place(vm)), self.netns(where)
+        namespaces.script(home, [f"ip link set dev {vm} netns {target}"])
+        namespaces.script(target, wiring.vm_port_lines(vm_of(self.topology, vm)))
+        with self._lock:
+            self._places[vm] = where
+            self._write()
+
+    # -- the controller
+
+    def start_controller(self, *options: str, patience: float = 20.0) -> None:
+        """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without."""
+        home = self.directory / CONTROLLER
+        self.narrate(CONTROLLER, ["ryu-manager", "overlay_app", *options])
+        self._controller = controller.start(self.netns(CONTROLLER), home, *options)
+        self._started.append(self._controller)
+        self._remember(CONTROLLER, self._controller.process)
+        controller.await_database(self._controller, home, patience)
+
+    def stop_controller(self, number: int = signal.SIGTERM) -> None:
+        """End the controller (with SIGKILL: kill it) and wait until it has gone."""
+        process = self._processes[CONTROLLER]
+        processes.send(process, number)
+        if not processes.wait_until(lambda: not processes.alive(process), 10):
+            raise RuntimeError(f"the controller does not heed signal {number}")
+        if self._controller:
+            self._controller.ended()  # waits for it, so that no zombie stays
+
+    def controller_log(self) -> str:
+        """What the controller has logged so far, over all its starts."""
+        path = controller.log(self.directory / CONTROLLER)
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def overlayctl(self, *argv: str, check: bool = True, timeout: float = 60.0) -> str:
+        """Run `overlayctl` beside the controller and return what it printed; CommandFailed when it fails."""
+        self.narrate(CONTROLLER, ["overlayctl", *argv])
+        done = self.run(CONTROLLER, *controller.overlayctl(), *argv, check=check, timeout=timeout)
+        return done.stdout if check else done.stdout + done.stderr
+
+    def declare(self) -> None:
+        """Tell `overlayctl` the whole topology: chassis, networks, declared ports."""
+        for argv in controller.declarations(self.topology, chassis.unusual(self.datapath)):
+            self.overlayctl(*argv)
+
+    def up(self, patience: float = 60.0) -> None:
+        """From a built lab to a working overlay: controller, declarations, plugs; returns when installed."""
+        self.start_controller()
+        self.declare()
+        for vm in self.topology.vms:
+            self.plug(vm.name)
+        self.wait_up(patience)
+
+    def wait_up(self, patience: float = 60.0) -> None:
+        """Wait until every VM's port is up, and every chassis has installed all there is."""
+        waiting = [*controller.overlayctl(), "--timeout", f"{patience:g}"]
+
+        def wait_for(vm: str) -> None:
+            port = vm if vm_of(self.topology, vm).declared else f"{self.place(vm)}/{vm}"
+            self.run(CONTROLLER, *waiting, "port-wait", port, timeout=patience + 10)
+
+        in_parallel(wait_for, [vm.name for vm in self.topology.vms])
+        self.run(CONTROLLER, *waiting, "sync", timeout=patience + 10)
+
+    # -- probes
+
+    def ping(
+        self, source: str, target: str, count: int = 3, interval: float = 0.2, options: tuple[str, ...] = ()
+    ) -> probes.Ping:
+        """Ping from a VM (or chassis) to another, or to an address; who does not answer is no error."""
+        argv = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", "1", *options]
+        argv.append(self.address(target))
+        done = self.run(source, *argv, check=False, timeout=count * max(interval, 1.0) + 15)
+        try:
+            return probes.read_ping(done.stdout)
+        except ValueError:
+            raise CommandFailed(source, argv, "did not ping", done.stdout + done.stderr) from None
+
+    @contextlib.contextmanager
+    def pinging(
+        self, source: str, target: str, interval: float = 0.01
+    ) -> Iterator[Callable[[], probes.Ping]]:
+        """Ping all the while; what the `with` gives returns, once the block has ended, how it went."""
+        argv = ["ping", "-n", "-q", "-i", str(interval), "-W", "1", self.address(target)]
+        running = self.start(source, *argv)
+        try:
+            yield lambda: probes.read_ping(running.output())
+        finally:
+            running.stop(signal.SIGINT)
+
+    def arping(
+        self, source: str, target: str, count: int = 1, options: tuple[str, ...] = ()
+    ) -> probes.Arping:
+        """Ask by ARP who has a VM's address, or an address."""
+        argv = ["arping", "-c", str(count), "-w", str(count), "-I", wiring.VM_NIC, *options]
+        return probes.read_arping(self.run(source, *argv, self.address(target), check=False).stdout)
+
+    def tcp(self, source: str, target: str, seconds: float = 2.0) -> probes.Tcp:
+        """Send TCP from one VM to another as fast as it goes; CommandFailed when nothing gets through."""
+        with self.background(target, "iperf3", "--server", "--one-off", "--forceflush") as server:
+            server.wait_for("Server listening")
+            argv = ["iperf3", "--client", self.address(target), "--time", f"{seconds:g}", "--json"]
+            argv += ["--connect-timeout", "5000"]
+            done = self.run(source, *argv, check=False, timeout=seconds + 30)
+        try:
+            return probes.read_iperf(done.stdout)
+        except ValueError as wrong:
+            raise CommandFailed(source, argv, str(wrong), done.stdout + done.stderr) from None
+
+    @contextlib.contextmanager
+    def capture(
+        self, where: str, expression: str = "", interface: str | None = None
+    ) -> Iterator[probes.Frames]:
+        """Capture a chassis' underlay link, as the underlay sees it, or a VM's interface.
+
+        `expression` is tcpdump's; what the `with` gives has its lines once the block has ended.
+        """
+        if interface is None and where in self._places:
+            interface = wiring.VM_NIC
+        elif interface is None:
+            where, interface = UNDERLAY, wiring.underlay_port(chassis_of(self.topology, where).name)
+        frames = probes.Frames()
+        with self.background(where, *probes.tcpdump(interface, expression)) as running:
+            running.wait_for("listening on")
+            yield frames
+            time.sleep(_SETTLE)
+        frames.lines += probes.read_tcpdump(running.output())
+
+    def address(self, target: str) -> str:
+        """A VM's address, a chassis' VTEP, or what is an address already."""
+        with contextlib.suppress(KeyError):
+            return vm_of(self.topology, target).ip
+        with contextlib.suppress(KeyError):
+            return chassis_of(self.topology, target).vtep
+        return target

@@ -1,0 +1,28 @@
+"""Two chassis, one tenant, in Mininet.
+
+sudo python3 topologies/mininet_two_chassis.py [--test]
+sudo .venv/bin/mn --custom topologies/mininet_two_chassis.py --topo two_chassis --controller none
+"""
+
+import sys
+
+try:
+    from topologies.mininet_lab import OverlayNet as Mininet  # `mn` then builds this instead of its own
+    from topologies.mininet_lab import OverlayTopo, main
+    from topologies.two_chassis import TOPOLOGY
+except ModuleNotFoundError:
+    from project_python import restart
+
+    restart()
+
+
+def two_chassis(**options: str) -> OverlayTopo:
+    """The topology, for `mn --topo`; option `datapath`."""
+    return OverlayTopo(TOPOLOGY, **options)
+
+
+topos = {"two_chassis": two_chassis}
+__all__ = ["Mininet", "topos"]
+
+if __name__ == "__main__":
+    sys.exit(main(TOPOLOGY))
