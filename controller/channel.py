@@ -81,9 +81,7 @@ class Channel:
         """
         refused: dict[Key, str] = {}
         if plan.adds:
-            errors = self._send_all(
-                (wire.flow_mod_add(flow, xid), xid) for flow, xid in self._numbered(plan.adds)
-            )
+            errors = self._send_all((wire.flow_mod_add(flow, xid), xid) for flow, xid in self._numbered(plan.adds))
             for place, reason in errors.items():
                 refused[plan.adds[place].key] = reason
                 LOG.error(

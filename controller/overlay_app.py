@@ -42,6 +42,7 @@ class OverlayApp(app_manager.RyuApp):
         self.CONF.set_default("echo_request_interval", 5.0)
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
         self.CONF.set_default("ofp_tcp_listen_port", OPENFLOW_PORT)
+        timed_log()
         self._state = State(changed=self._changed, noted=self._noted)
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
@@ -91,7 +92,7 @@ class OverlayApp(app_manager.RyuApp):
             if name in self._sessions:
                 self._sessions[name].declare(row)
             else:
-                self._sessions[name] = ChassisSession(row, self._state)
+                self._sessions[name] = ChassisSession(row, self._state, self.CONF.ofp_tcp_listen_port)
                 self._state.chassis[name].datapath_id = datapath_id(name)
                 spawn(self._sessions[name].run)
         for reconciler in self._reconcilers.values():
@@ -139,6 +140,13 @@ class OverlayApp(app_manager.RyuApp):
         arp = parse_arp(bytes(event.msg.data))
         if name is not None and arp is not None:
             self._state.see(name, event.msg.match["in_port"], arp)
+
+
+def timed_log() -> None:
+    """Give log lines time and level, where whoever started us did not ask for another form."""
+    for handler in logging.getLogger().handlers:
+        if handler.formatter is None:
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
 
 
 def spawn(loop: Callable[[], None]) -> None:

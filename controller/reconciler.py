@@ -6,6 +6,7 @@ One greenthread per chassis, so a slow switch delays nobody else.
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Final
 
 from ryu.lib import hub
@@ -32,6 +33,7 @@ class Reconciler:
         self._channel: Channel | None = None
         self._installed: set[Key] | None = None
         self._warmed: frozenset[probe.Way] = frozenset()
+        self._read_at = monotonic()
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
@@ -56,9 +58,10 @@ class Reconciler:
     def run(self) -> None:
         """The loop; never returns."""
         while True:
-            if not self._dirty.wait(timeout=REREAD_S):
-                self._read_again()
+            self._dirty.wait(timeout=max(0.0, self._read_at + REREAD_S - monotonic()))
             self._dirty.clear()
+            if monotonic() >= self._read_at + REREAD_S:
+                self._read_again()
             channel = self._channel
             if channel is None:
                 continue
@@ -71,6 +74,7 @@ class Reconciler:
 
     def _read_again(self) -> None:
         """Look for what somebody else changed; the next pass repairs it, this one tells."""
+        self._read_at = monotonic()
         channel, remembered = self._channel, self._installed
         self._warmed = frozenset()
         if channel is None or remembered is None:
@@ -109,9 +113,7 @@ class Reconciler:
         if known.plugged.datapath_type == "netdev":
             self._warm(channel)
         named = tuple(
-            f"flow refused ({refused[flow.key]}): {text.text(flow)}"
-            for flow in todo.adds
-            if flow.key in refused
+            f"flow refused ({refused[flow.key]}): {text.text(flow)}" for flow in todo.adds if flow.key in refused
         )
         state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
 

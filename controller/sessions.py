@@ -18,6 +18,8 @@ from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow
 
 LOG: Final = logging.getLogger("overlay.sessions")
+LOCK: Final = "overlay_controller"
+"""The lock in the overlay database that one controller has; another stands by."""
 
 
 class OverlaySession:
@@ -25,10 +27,11 @@ class OverlaySession:
 
     def __init__(self, remote: str, state: State) -> None:
         schema = loads(files("ovsdb").joinpath("overlay.ovsschema").read_text())
-        self._session = Session(remote, schema)
+        self._session = Session(remote, schema, LOCK)
         self._state = state
         self._told = NEW
         self._problems: dict[tuple[str, str], str] = {}
+        self._refused = ""
 
     def wake(self) -> None:
         """There may be status to write."""
@@ -39,20 +42,40 @@ class OverlaySession:
         session = self._session
         while True:
             changed = session.run()
-            if session.fault != self._told:
-                LOG.warning("overlay database %s: %s", session.remote, session.fault or "connected")
-                self._told = session.fault
-            if session.in_sync:
+            contended = session.in_sync and session.idl.is_lock_contended
+            self._say(session.fault or ("another controller serves it; standing by" if contended else "connected"))
+            if contended and self._state.declared is not None:
+                raise RuntimeError("another controller took the overlay database over while it could not be reached")
+            if session.in_sync and session.has_lock:
                 if changed or self._state.declared is None:
-                    declared = snapshot.declared(session.idl)
-                    for fault in declared.faults:
-                        LOG.error("overlay database: %s", fault)
-                    self._state.declare(declared, snapshot.last_known(session.idl))
-                said = self._state.status()
-                self._tell(said)
-                session.transact(lambda idl, transaction, said=said: status.write(idl, transaction, said))
+                    self._read()
+                self._write()
             session.block()
 
+    def _say(self, how: str) -> None:
+        if how != self._told:
+            LOG.warning("overlay database %s: %s", self._session.remote, how)
+            self._told = how
+
+    def _read(self) -> None:
+        idl = self._session.idl
+        declared = snapshot.declared(idl)
+        for fault in declared.faults:
+            LOG.error("overlay database: %s", fault)
+        self._state.declare(declared, snapshot.last_known(idl))
+
+    def _write(self) -> None:
+        said = self._state.status()
+        self._tell(said)
+        refused = ""
+        try:
+            self._session.transact(lambda idl, transaction: status.write(idl, transaction, said))
+        except TransactionError as error:
+            # Nothing depends on it but what people see: the next pass tries again.
+            refused = str(error)
+        if refused and refused != self._refused:
+            LOG.error("overlay database: status can't be written: %s", refused)
+        self._refused = refused
 
     def _tell(self, said: status.Status) -> None:
         """Log what is newly wrong with a plug."""
@@ -66,8 +89,9 @@ class OverlaySession:
 class ChassisSession:
     """The session with one chassis' own database: provisions it and reads what is plugged in."""
 
-    def __init__(self, row: ChassisRow, state: State) -> None:
+    def __init__(self, row: ChassisRow, state: State, openflow_port: int) -> None:
         self._row = row
+        self._openflow_port = openflow_port
         self._state = state
         self._session = Session(row.remote, vswitch.SCHEMA)
         self._problems: tuple[str, ...] = ()
@@ -113,7 +137,7 @@ class ChassisSession:
     def _keep(self) -> None:
         """Provision and read."""
         session, row = self._session, self._row
-        target = controller_target(row.controller, session.local_address)
+        target = controller_target(row.controller, session.local_address, self._openflow_port)
         try:
             problems = provision(session, Wanted(row.chassis, target, row.datapath_type))
         except TransactionError as error:

@@ -124,12 +124,8 @@ class State:
             return
         neighbor = Neighbor(binding.network, arp.spa, arp.sha, chassis, binding.interface)
         key = (neighbor.network, neighbor.ip)
-        here = [
-            n for n in self._neighbors.values() if (n.chassis, n.interface) == (chassis, neighbor.interface)
-        ]
-        if self._neighbors.get(key) == neighbor or (
-            key not in self._neighbors and len(here) >= NEIGHBORS_PER_PORT
-        ):
+        here = [n for n in self._neighbors.values() if (n.chassis, n.interface) == (chassis, neighbor.interface)]
+        if self._neighbors.get(key) == neighbor or (key not in self._neighbors and len(here) >= NEIGHBORS_PER_PORT):
             return
         self._neighbors[key] = neighbor
         self.derive()
@@ -201,8 +197,9 @@ class State:
         chassis = {}
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
+            datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            chassis[name] = ChassisStatus(state, error, known.datapath_id, known.cur_cfg, known.flows)
+            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, known.cur_cfg, known.flows)
         by_place = {(binding.chassis, binding.interface): binding for binding in self.overlay.bindings}
         bindings = {}
         for plug in self.plugs():

@@ -117,9 +117,7 @@ def _controller(action: Controller) -> bytes:
 
 def _output_field(action: OutputField) -> bytes:
     """NXAST_OUTPUT_REG; ofs_nbits holds offset << 6 | bits - 1."""
-    return _OUTPUT_REG.pack(
-        0xFFFF, 24, _NICIRA, 15, FIELDS[action.field].bits - 1, oxm(action.field), LONGEST
-    )
+    return _OUTPUT_REG.pack(0xFFFF, 24, _NICIRA, 15, FIELDS[action.field].bits - 1, oxm(action.field), LONGEST)
 
 
 def _set_field(action: SetField) -> bytes:

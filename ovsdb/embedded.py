@@ -23,8 +23,7 @@ from typing import IO, Final
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, UnreachableError, connect
 
-PACKAGES: Final = {"ovsdb-server": "openvswitch-common", "ovsdb-tool": "openvswitch-common",
-                   "setpriv": "util-linux"}
+PACKAGES: Final = {"ovsdb-server": "openvswitch-common", "ovsdb-tool": "openvswitch-common", "setpriv": "util-linux"}
 """The Debian package of each program."""
 SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for beside PATH: Debian keeps sbin out of a plain user's."""
@@ -40,8 +39,9 @@ __all__ = ["DatabaseError", "EmbeddedServer", "start"]
 class EmbeddedServer:
     """A running `ovsdb-server` child; `start` makes one."""
 
-    def __init__(self, database: Path, socket: Path, log: Path, process: subprocess.Popen[bytes],
-                 lock: IO[str]) -> None:
+    def __init__(
+        self, database: Path, socket: Path, log: Path, process: subprocess.Popen[bytes], lock: IO[str]
+    ) -> None:
         self.database = database
         self.socket = socket
         self.log = log
@@ -103,8 +103,10 @@ def _program(name: str) -> str:
     search = os.pathsep.join(filter(None, [os.environ.get("PATH"), SYSTEM_PATH]))
     found = shutil.which(name, path=search)
     if found is None:
-        raise DatabaseError(f"{name} is not installed; on Debian: apt install {PACKAGES[name]} "
-                            f"(or name a database that runs elsewhere with OVERLAY_DB)")
+        raise DatabaseError(
+            f"{name} is not installed; on Debian: apt install {PACKAGES[name]} "
+            f"(or name a database that runs elsewhere with OVERLAY_DB)"
+        )
     return found
 
 
@@ -133,7 +135,8 @@ def _claim(socket_path: Path, database_path: Path) -> IO[str]:
         lock.close()
         raise DatabaseError(
             f"another controller (pid {holder}) runs its overlay database on {socket_path}, so "
-            f"{database_path} is not served a second time; {_share(f'unix:{socket_path}')}")
+            f"{database_path} is not served a second time; {_share(f'unix:{socket_path}')}"
+        )
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -155,8 +158,7 @@ def _lock(file: IO[str]) -> bool:
 
 
 def _share(remote: str) -> str:
-    return (f"share its database with OVERLAY_DB={remote}, stop it, or keep apart with "
-            f"OVERLAY_RUNDIR and OVERLAY_DBDIR")
+    return f"share its database with OVERLAY_DB={remote}, stop it, or keep apart with OVERLAY_RUNDIR and OVERLAY_DBDIR"
 
 
 def _wait_until_free(database_path: Path, socket_path: Path) -> None:
@@ -170,8 +172,10 @@ def _wait_until_free(database_path: Path, socket_path: Path) -> None:
             break
         time.sleep(PAUSE)
     if holder is not None:
-        raise DatabaseError(f"{database_path} is in use by another ovsdb-server (pid {holder}); "
-                            f"{_share(_remote_of(holder) or 'unix:SOCKET')}")
+        raise DatabaseError(
+            f"{database_path} is in use by another ovsdb-server (pid {holder}); "
+            f"{_share(_remote_of(holder) or 'unix:SOCKET')}"
+        )
     raise DatabaseError(f"another server answers on {socket_path}; {_share(f'unix:{socket_path}')}")
 
 
@@ -214,26 +218,32 @@ def _prepare(database_path: Path, tool: str) -> None:
         return
     if not os.access(database_path, os.R_OK | os.W_OK):
         raise DatabaseError(f"cannot read and write {database_path}; {_ELSEWHERE}")
-    damaged = (f"{database_path} cannot be read; move it away to start with an empty database, "
-               f"or put a backup in its place")
+    damaged = (
+        f"{database_path} cannot be read; move it away to start with an empty database, or put a backup in its place"
+    )
     name = _run([tool, "db-name", str(database_path)], damaged)
     if name != DATABASE:
-        raise DatabaseError(f"{database_path} holds the database {name!r}, not {DATABASE!r}; "
-                            f"name another directory with OVERLAY_DBDIR")
+        raise DatabaseError(
+            f"{database_path} holds the database {name!r}, not {DATABASE!r}; name another directory with OVERLAY_DBDIR"
+        )
     if _run([tool, "needs-conversion", str(database_path), str(schema())], damaged) == "no":
         return
     version = _run([tool, "db-version", str(database_path)], damaged)
     ours = _run([tool, "schema-version", str(schema())], f"cannot read {schema()}")
     if _numbers(version) > _numbers(ours):
-        raise DatabaseError(f"{database_path} is of version {version}, newer than this program's {ours}; "
-                            f"upgrade ovs-overlay, or name another directory with OVERLAY_DBDIR")
+        raise DatabaseError(
+            f"{database_path} is of version {version}, newer than this program's {ours}; "
+            f"upgrade ovs-overlay, or name another directory with OVERLAY_DBDIR"
+        )
     backup = database_path.with_name(f"{database_path.name}.backup-{version}")
     try:
         shutil.copy2(database_path, backup)
     except OSError as failure:
         raise DatabaseError(f"cannot copy {database_path} to {backup}: {failure.strerror}") from None
-    _run([tool, "convert", str(database_path), str(schema())],
-         f"cannot convert {database_path} from version {version} to {ours}")
+    _run(
+        [tool, "convert", str(database_path), str(schema())],
+        f"cannot convert {database_path} from version {version} to {ours}",
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -252,32 +262,39 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "no reason given"
 
 
-def _serve(database_path: Path, socket_path: Path, lock: IO[str], programs: dict[str, str],
-           timeout: float) -> EmbeddedServer:
+def _serve(
+    database_path: Path, socket_path: Path, lock: IO[str], programs: dict[str, str], timeout: float
+) -> EmbeddedServer:
     log = database_path.with_suffix(".log")
     command = [
-        programs["setpriv"], "--pdeathsig", "TERM", "--",
-        programs["ovsdb-server"], str(database_path),
+        programs["setpriv"],
+        "--pdeathsig",
+        "TERM",
+        "--",
+        programs["ovsdb-server"],
+        str(database_path),
         f"--remote=punix:{socket_path}",
         f"--unixctl={socket_path.with_suffix('.ctl')}",
         f"--pidfile={socket_path.with_suffix('.pid')}",
-        f"--log-file={log}", "-vconsole:off", "-vsyslog:off", "-vfile:info",
+        f"--log-file={log}",
+        "-vconsole:off",
+        "-vsyslog:off",
+        "-vfile:info",
     ]
     with tempfile.TemporaryFile("w+") as said:
         # In a session of its own: a terminal's Ctrl-C is for the controller, which then stops its child.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                                   start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
         server = EmbeddedServer(database_path, socket_path, log, process, lock)
         deadline = time.monotonic() + timeout
         try:
             while not _answers(socket_path):
                 if process.poll() is not None:
                     said.seek(0)
-                    raise DatabaseError(f"ovsdb-server does not serve {database_path}: "
-                                        f"{_last_line(said.read())} (see {log})")
+                    raise DatabaseError(
+                        f"ovsdb-server does not serve {database_path}: {_last_line(said.read())} (see {log})"
+                    )
                 if time.monotonic() > deadline:
-                    raise DatabaseError(f"ovsdb-server does not answer on {socket_path} after {timeout:g} s; "
-                                        f"see {log}")
+                    raise DatabaseError(f"ovsdb-server does not answer on {socket_path} after {timeout:g} s; see {log}")
                 time.sleep(PAUSE)
         except BaseException:
             with contextlib.suppress(DatabaseError):

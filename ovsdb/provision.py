@@ -40,12 +40,12 @@ def datapath_id(chassis: str) -> str:
     return "0e70" + blake2b(chassis.encode(), digest_size=6).hexdigest()
 
 
-def controller_target(configured: str | None, local_address: str | None) -> str:
+def controller_target(configured: str | None, local_address: str | None, port: int) -> str:
     """The OpenFlow target a chassis is given: the configured one, else our own address as it sees it."""
     if configured:
         return configured
     address = local_address or "127.0.0.1"
-    return f"tcp:[{address}]:{OPENFLOW_PORT}" if ":" in address else f"tcp:{address}:{OPENFLOW_PORT}"
+    return f"tcp:[{address}]:{port}" if ":" in address else f"tcp:{address}:{port}"
 
 
 def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:

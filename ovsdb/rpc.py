@@ -102,8 +102,9 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -153,8 +154,7 @@ class Connection:
         text = json.dumps(error)
         if "unknown database" in text:
             served = ", ".join(name for name in self.call("list_dbs", []) if name != "_Server") or "none"
-            raise WrongDatabaseError(
-                f"{self.where} does not serve the database {self.database!r}; it serves: {served}")
+            raise WrongDatabaseError(f"{self.where} does not serve the database {self.database!r}; it serves: {served}")
         raise DatabaseError(f"{self.where} refused the request: {text}")
 
     def _send(self, message: Mapping[str, Any], deadline: float) -> None:

@@ -44,18 +44,18 @@ class Session:
     it, None on a unix socket.
     """
 
-    def __init__(
-        self, remote: str, schema: dict[str, Any], tables: dict[str, list[str]] | None = None
-    ) -> None:
-        """`remote` is an active OVSDB connection method (ovsdb(7)); `tables` limits what is monitored."""
+    def __init__(self, remote: str, schema: dict[str, Any], lock: str | None = None) -> None:
+        """`remote` is an active OVSDB connection method (ovsdb(7)); all columns of `schema` are monitored.
+
+        With `lock` the server is asked for a lock of that name (RFC 7047 4.1.8), and nothing can be
+        written without it.
+        """
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
-        if tables is None:
-            helper.register_all()
-        for table, columns in (tables or {}).items():
-            helper.register_columns(table, columns)
+        helper.register_all()
         self.remote = remote
         self.fault = NEW
         self.idl = ovs.db.idl.Idl(remote, helper, probe_interval=PROBE_MS, leader_only=False)
+        self.idl.set_lock(lock)
         self._seqno = self.idl.change_seqno
         # A socket pair and no pipe: reading a pipe without data blocks under eventlet, whatever its flags say.
         self._reader, self._writer = socket.socketpair()
@@ -84,6 +84,11 @@ class Session:
     def ever_in_sync(self) -> bool:
         """Whether the replica was complete once: it then holds the last known state."""
         return bool(self.idl.has_ever_connected())
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether the lock that was asked for is ours, as far as is known."""
+        return bool(self.idl.has_lock)
 
     @property
     def local_address(self) -> str | None:
@@ -136,7 +141,7 @@ class Session:
             raise
         if status in (ovs.db.idl.Transaction.SUCCESS, ovs.db.idl.Transaction.UNCHANGED):
             return True
-        if status == ovs.db.idl.Transaction.TRY_AGAIN:
+        if status in (ovs.db.idl.Transaction.TRY_AGAIN, ovs.db.idl.Transaction.NOT_LOCKED):
             return False
         raise TransactionError(str(transaction.get_error() or transaction.status_to_string(status)))
 

@@ -80,8 +80,7 @@ def declared(idl: ovs.db.idl.Idl) -> Declared:
     tables = idl.tables
     chassis = {row.name: _chassis(row) for row in tables["Chassis"].rows.values()}
     networks = {
-        row.name: Network(row.name, row.tenant, row.vni, Encap(row.encap))
-        for row in tables["Network"].rows.values()
+        row.name: Network(row.name, row.tenant, row.vni, Encap(row.encap)) for row in tables["Network"].rows.values()
     }
     ports: dict[str, Port] = {}
     for row in sorted(tables["Port"].rows.values(), key=lambda row: str(row.name)):
@@ -106,9 +105,7 @@ def declared(idl: ovs.db.idl.Idl) -> Declared:
 
 def _chassis(row: Any) -> ChassisRow:
     encaps = frozenset(Encap(encap) for encap in row.encaps) or frozenset(Encap)
-    return ChassisRow(
-        Chassis(row.name, row.vtep, encaps), row.ovsdb, only(row.datapath_type), only(row.controller)
-    )
+    return ChassisRow(Chassis(row.name, row.vtep, encaps), row.ovsdb, only(row.datapath_type), only(row.controller))
 
 
 def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
@@ -145,17 +142,13 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
     bridge = find(idl, "Bridge", BRIDGE)
     if bridge is None or not is_ours(bridge):
         return Plugged()
-    plugs = [
-        plug for port in bridge.ports for interface in port.interfaces for plug in _plugs(interface, chassis)
-    ]
+    plugs = [plug for port in bridge.ports for interface in port.interfaces for plug in _plugs(interface, chassis)]
     channel = ""
     for controller in bridge.controller:
         if is_ours(controller) and not controller.is_connected:
             reason = controller.status.get("last_error", "not connected")
             channel = f"OpenFlow to {controller.target}: {reason}"
-    return Plugged(
-        tuple(sorted(plugs, key=lambda plug: plug.interface)), bridge.datapath_type or "system", channel
-    )
+    return Plugged(tuple(sorted(plugs, key=lambda plug: plug.interface)), bridge.datapath_type or "system", channel)
 
 
 def _plugs(interface: Any, chassis: str) -> Iterator[Plug]:

@@ -17,6 +17,7 @@ class ChassisStatus:
 
     state: str
     error: str
+    datapath: str
     datapath_id: str
     cur_cfg: int
     flows: int
@@ -57,6 +58,7 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
                 row,
                 state=[said.state],
                 error=said.error,
+                datapath=said.datapath,
                 datapath_id=said.datapath_id,
                 cur_cfg=said.cur_cfg,
                 flows=said.flows,

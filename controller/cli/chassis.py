@@ -49,7 +49,7 @@ def described(row: Row) -> Row:
         "state": optional(row["state"]) or "new",
         "vtep": row["vtep"],
         "encaps": [kind for kind in written.ENCAPS if kind in offered],
-        "datapath": optional(row["datapath_type"]) or written.AUTO,
+        "datapath": row["datapath"] or optional(row["datapath_type"]) or written.AUTO,
         "ovsdb": row["ovsdb"],
         "controller": optional(row["controller"]) or written.AUTO,
         "flows": row["flows"],
