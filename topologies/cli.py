@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from topologies import namespaces, state
@@ -30,12 +31,12 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit status."""
-    # What follows `--`, and all that `test` and `demo` are given, is not ours to read.
+    # What follows `--`, and all that `test`, `demo` and `bench` are given, is not ours to read.
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["test"]:
         return _test(given[1:])
-    if given[:1] == ["demo"]:
-        return _demo(given[1:])
+    if given[:1] in (["demo"], ["bench"]):
+        return _told(given[0], given[1:])
     cut = given.index("--") if "--" in given else len(given)
     args = _parser().parse_args(given[:cut])
     args.command = given[cut + 1 :]
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("list", help="the topologies, and the labs that are up").set_defaults(run=_list)
     # For the help alone: both were taken care of above, and so was setup, by the script that calls us.
     verbs.add_parser("demo", help="show what it does on three chassis, and check that it holds")
+    verbs.add_parser("bench", help="measure what it costs beside flows written by hand")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
     verbs.add_parser("setup", help="install what is missing, and nothing else")
     return parser
@@ -168,10 +170,9 @@ def _test(argv: list[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *argv])
 
 
-def _demo(argv: list[str]) -> int:
-    from topologies import demo
-
-    return demo.main(argv)
+def _told(verb: str, argv: list[str]) -> int:
+    """The verbs that are modules of their own; imported when asked for."""
+    return import_module(f"topologies.{verb}").main(argv)
 
 
 def heading(text: str) -> None:

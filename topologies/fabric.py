@@ -180,10 +180,14 @@ class Fabric:
 
     def start(self, where: str, *argv: str) -> Background:
         """Start a command that runs on until it is stopped, or the lab is taken down."""
-        output = self.directory / "out" / f"{next(self._outputs)}-{Path(argv[0]).name}-{where}"
+        output = self.output(argv[0], where)
         running = namespaces.start(self.netns(where), argv, output, env=self.environment(where))
         self._started.append(running)
         return running
+
+    def output(self, program: str, where: str) -> Path:
+        """A new file for what a program prints; it goes with the lab."""
+        return self.directory / "out" / f"{next(self._outputs)}-{Path(program).name}-{where}"
 
     @contextlib.contextmanager
     def background(self, where: str, *argv: str) -> Iterator[Background]:

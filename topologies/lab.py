@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from topologies import chassis, controller, namespaces, probes, processes, wiring
+from topologies import chassis, controller, namespaces, probes, processes, streams, wiring
 from topologies.fabric import Fabric, in_parallel
 from topologies.namespaces import Background, CommandFailed
 from topologies.topology import CONTROLLER, UNDERLAY
@@ -59,7 +59,7 @@ class Lab(Fabric):
 
     # -- the controller
 
-    def start_controller(self, *options: str, patience: float = 20.0) -> None:
+    def start_controller(self, *options: str, patience: float = 60.0) -> None:
         """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without."""
         home = self.directory / CONTROLLER
         self.narrate(CONTROLLER, ["ryu-manager", "overlay_app", *options])
@@ -147,15 +147,8 @@ class Lab(Fabric):
 
     def tcp(self, source: str, target: str, seconds: float = 2.0) -> probes.Tcp:
         """Send TCP from one VM to another as fast as it goes; CommandFailed when nothing gets through."""
-        with self.background(target, "iperf3", "--server", "--one-off", "--forceflush") as server:
-            server.wait_for("Server listening")
-            argv = ["iperf3", "--client", self.address(target), "--time", f"{seconds:g}", "--json"]
-            argv += ["--connect-timeout", "5000"]
-            done = self.run(source, *argv, check=False, timeout=seconds + 30)
-        try:
-            return probes.read_iperf(done.stdout)
-        except ValueError as wrong:
-            raise CommandFailed(source, argv, str(wrong), done.stdout + done.stderr) from None
+        output = self.output("iperf3", target)
+        return streams.tcp(self.netns(source), self.netns(target), self.address(target), seconds, output)
 
     @contextlib.contextmanager
     def capture(

@@ -20,13 +20,14 @@ from mininet.log import error, output, setLogLevel
 from mininet.net import Mininet
 from mininet.topo import Topo
 
-from topologies import wiring
+from topologies import streams, wiring
 from topologies.chassis import kernel_datapath
 from topologies.mininet_nodes import Bridge, Chassis, ControllerHost, Crew, Guest, Underlay
 from topologies.namespaces import CommandFailed
 from topologies.topology import CONTROLLER, PREFIX, UNDERLAY, Topology, interface_mac, management_address
 
 MANAGEMENT: Final = "management"
+_running: set[OverlayNet] = set()
 
 
 class OverlayTopo(Topo):
@@ -63,6 +64,11 @@ class OverlayNet(Mininet):
 
     wrong: tuple[str, ...] = ()
     """What the last `pingall` found that should not be."""
+
+    def build(self) -> None:
+        """Build it; what fails from here on is taken down by `cleanup`."""
+        _running.add(self)
+        super().build()
 
     def vms(self) -> list[Guest]:
         """The VMs, without the infrastructure."""
@@ -105,12 +111,46 @@ class OverlayNet(Mininet):
         """Ping between the first two VMs of one network."""
         return self.ping(hosts=self._pair())
 
-    def iperf(self, hosts: list[Guest] | None = None, **options: Any) -> list[str]:
-        """TCP between two VMs, the first two of one network when none are named."""
-        return super().iperf(hosts=hosts or self._pair(), **options)
+    def iperf(self, hosts: list[Guest] | None = None, seconds: float = 5, **options: Any) -> list[str]:
+        """TCP between two VMs, the first two of one network when none are named; the rate, twice as Mininet has it.
+
+        By iperf3: Mininet waits for words that a current iperf does not say. There is no UDP.
+        """
+        client, server = hosts or self._pair()
+        output(f"*** Iperf: TCP from {client} to {server}\n")
+        stream = streams.tcp(client.netns, server.netns, server.vm.ip, float(seconds), server.home / "iperf3")
+        rate = f"{stream.bits_per_second / 1e6:.1f} Mbits/sec"
+        output(f"*** Results: {rate}\n")
+        return [rate, rate]
+
+    def stop(self) -> None:
+        """Take it down, whatever it was doing."""
+        _running.discard(self)
+        for node in self.values():
+            _interrupt(node)
+        try:
+            super().stop()
+        finally:
+            for host in self.hosts:
+                host.terminate()
 
     def _pair(self) -> list[Guest]:
         return next([a, b] for a, b in combinations(self.vms(), 2) if a.vm.network == b.vm.network)
+
+
+def cleanup() -> None:
+    """In `mn`'s stead, when it ends by an error: take our network down, and nobody else's controllers and bridges."""
+    for net in list(_running):
+        net.stop()
+
+
+def _interrupt(node: Any) -> None:
+    """Ctrl-C for a command that still runs on a node, which would take no other."""
+    for _ in range(3):
+        if node.shell and node.waiting:
+            node.sendInt()
+            node.monitor(timeoutms=500)
+    node.waiting = False
 
 
 def main(topology: Topology, argv: Sequence[str] | None = None) -> int:
@@ -139,8 +179,8 @@ def main(topology: Topology, argv: Sequence[str] | None = None) -> int:
             CLI(net)
             return 0
         loss = net.pingAll()
-        streams = net.iperf(seconds=2)
-        return 0 if loss == 0 and all(streams) else 1
+        net.iperf(seconds=2)
+        return 0 if loss == 0 else 1
     except (CommandFailed, RuntimeError) as failed:
         error(f"*** {failed}\n")
         return 1

@@ -7,8 +7,8 @@ sudo .venv/bin/mn --custom topologies/mininet_mixed_encap.py --topo mixed_encap 
 import sys
 
 try:
-    from topologies.mininet_lab import OverlayNet as Mininet  # `mn` then builds this instead of its own
-    from topologies.mininet_lab import OverlayTopo, main
+    from topologies.mininet_lab import OverlayNet as Mininet
+    from topologies.mininet_lab import OverlayTopo, cleanup, main
     from topologies.mixed_encap import TOPOLOGY
 except ModuleNotFoundError:
     from project_python import restart
@@ -21,8 +21,10 @@ def mixed_encap(**options: str) -> OverlayTopo:
     return OverlayTopo(TOPOLOGY, **options)
 
 
+# What `mn` takes from here: the topology, our network in the place of its own, and what to do after an error,
+# where its own would end every controller and delete every bridge on the machine.
 topos = {"mixed_encap": mixed_encap}
-__all__ = ["Mininet", "topos"]
+__all__ = ["Mininet", "cleanup", "topos"]
 
 if __name__ == "__main__":
     sys.exit(main(TOPOLOGY))

@@ -74,9 +74,7 @@ def test_a_chassis_that_does_not_answer(lab: Lab) -> None:
     lab.overlayctl("chassis-add", "h9", "tcp:198.51.100.99:6640", "--vtep", "192.0.2.99")
     said = eventually(lambda: "no answer" in str(problems(lab)) or problems(lab).get("chassis h9"))
     assert said
-    late = lab.overlayctl(
-        "--wait", "--timeout", "2", "net-add", "late", "--tenant", "t", "--vni", "77", check=False
-    )
+    late = lab.overlayctl("--wait", "--timeout", "2", "net-add", "late", "--tenant", "t", "--vni", "77", check=False)
     assert "h9" in late
     lab.overlayctl("net-del", "late")
     lab.overlayctl("chassis-del", "h9")

@@ -28,9 +28,7 @@ pytestmark = pytest.mark.system
 def lab() -> Iterator[Lab]:
     with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
         # What an operator had on h1 before us: a bridge, a port in it, a flow, and what other_config says.
-        built.run(
-            "h1", "ovs-vsctl", "add-br", "br-mine", "--", "set", "bridge", "br-mine", "datapath_type=netdev"
-        )
+        built.run("h1", "ovs-vsctl", "add-br", "br-mine", "--", "set", "bridge", "br-mine", "datapath_type=netdev")
         built.run(
             "h1",
             "ovs-vsctl",
@@ -126,9 +124,7 @@ def test_an_undeclared_port_is_learned_and_forgotten(lab: Lab) -> None:
     assert "10.0.0.9" in learned(lab, "red")
     lab.unplug("web9")
     # Its place gone, the switch itself takes what it learned there; the controller forgets the neighbor.
-    eventually(
-        lambda: not [line for line in flows(lab, "h1") if "02:00:00:00:00:09" in line and "=0x64" in line]
-    )
+    eventually(lambda: not [line for line in flows(lab, "h1") if "02:00:00:00:00:09" in line and "=0x64" in line])
     eventually(lambda: learned(lab, "red") == [])
     lab.plug("web9")
     assert reaches(lab, "web1", "web9")
@@ -149,9 +145,7 @@ def test_hints_on_an_undeclared_port(lab: Lab) -> None:
 
 def test_what_is_the_operators_survives(lab: Lab) -> None:
     """Their bridge, port and flow; their flow and port on br-int; across changes and a restart of ours."""
-    lab.run(
-        "h1", "ovs-ofctl", "add-flow", "br-int", "cookie=0x99,table=0,priority=9,udp,tp_dst=9,actions=drop"
-    )
+    lab.run("h1", "ovs-ofctl", "add-flow", "br-int", "cookie=0x99,table=0,priority=9,udp,tp_dst=9,actions=drop")
     vsctl(lab, "h1", "add-port", "br-int", "theirs", "--", "set", "interface", "theirs", "type=internal")
     lab.unplug("web1")
     lab.plug("web1")
@@ -188,9 +182,7 @@ def test_a_removed_declaration_is_gone_everywhere(lab: Lab) -> None:
     lab.overlayctl("--wait", "port-del", "web3")
     assert lab.ping("web1", "web3", count=2).received == 0
     assert "'web3' is no declared port" in problems(lab)["h3/web3"]
-    lab.overlayctl(
-        "--wait", "port-add", "web3", "--net", "red", "--mac", "02:00:00:00:00:03", "--ip", "10.0.0.3"
-    )
+    lab.overlayctl("--wait", "port-add", "web3", "--net", "red", "--mac", "02:00:00:00:00:03", "--ip", "10.0.0.3")
     assert reaches(lab, "web1", "web3")
 
 

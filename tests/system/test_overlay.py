@@ -99,18 +99,8 @@ def test_an_unknown_address_is_asked_for_everywhere_in_the_network_and_nowhere_e
 
 def test_nobody_answers_a_question_about_ones_own_address(lab: Lab) -> None:
     """Duplicate address detection (RFC 5227) finds one only where there is one."""
-    assert (
-        lab.run(
-            "web1", "arping", "-D", "-c", "2", "-w", "2", "-I", "eth0", "10.0.0.1", check=False
-        ).returncode
-        == 0
-    )
-    assert (
-        lab.run(
-            "web1", "arping", "-D", "-c", "2", "-w", "2", "-I", "eth0", "10.0.0.2", check=False
-        ).returncode
-        == 1
-    )
+    assert lab.run("web1", "arping", "-D", "-c", "2", "-w", "2", "-I", "eth0", "10.0.0.1", check=False).returncode == 0
+    assert lab.run("web1", "arping", "-D", "-c", "2", "-w", "2", "-I", "eth0", "10.0.0.2", check=False).returncode == 1
 
 
 def test_tcp_goes_at_full_size(lab: Lab) -> None:
@@ -130,9 +120,7 @@ def test_unicast_goes_to_one_chassis_only(lab: Lab) -> None:
 
 def test_what_is_known_is_shown(lab: Lab) -> None:
     found = shown(lab)
-    assert {row["name"]: row["state"] for row in found["chassis"]} == dict.fromkeys(
-        ("h1", "h2", "h3"), "ready"
-    )
+    assert {row["name"]: row["state"] for row in found["chassis"]} == dict.fromkeys(("h1", "h2", "h3"), "ready")
     screen = lab.overlayctl("show")
     assert "Problems" not in screen
     assert max(map(len, screen.splitlines())) <= 100

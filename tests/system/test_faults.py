@@ -1,0 +1,99 @@
+"""What breaks and heals: the chassis' daemons, the operator's hand on what is ours, a second controller."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.steps import eventually, flows, fresh_name, settle, shown, watching_flows
+from topologies import controller, three_chassis
+from topologies.lab import Lab
+from topologies.topology import CONTROLLER
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
+        built.up()
+        yield built
+        print(built.controller_log())
+
+
+def reaches(lab: Lab, source: str, target: str) -> None:
+    eventually(lambda: lab.ping(source, target, count=1).lost == 0, 30, f"{source} -> {target}")
+
+
+def test_ovs_vswitchd_dies_and_comes_back(lab: Lab) -> None:
+    """Its flows are gone with it; all are installed again, and the others lost nothing meanwhile."""
+    before = sorted(flows(lab, "h2"))
+    with lab.pinging("web1", "web3") as others:
+        lab.signal_daemon("h2", "ovs-vswitchd", signal.SIGKILL)
+        lab.start_daemon("h2", "ovs-vswitchd")
+        reaches(lab, "web1", "web2")
+        reaches(lab, "db3", "db2")
+    assert others().lost <= 1  # the last may have been under way when the probe was ended
+    settle(lab)
+    assert [line for line in sorted(flows(lab, "h2")) if "table=60" not in line] == [
+        line for line in before if "table=60" not in line
+    ]
+
+
+def test_a_chassis_database_server_dies_and_comes_back(lab: Lab) -> None:
+    """Traffic and flows never notice; the chassis is said to be unreachable meanwhile."""
+    settle(lab)
+    with lab.pinging("web1", "web2") as pings, watching_flows(lab, "h2") as events:
+        lab.signal_daemon("h2", "ovsdb-server", signal.SIGKILL)
+        eventually(lambda: {row["name"]: row["state"] for row in shown(lab)["chassis"]}["h2"] == "unreachable")
+        lab.start_daemon("h2", "ovsdb-server")
+        eventually(lambda: {row["state"] for row in shown(lab)["chassis"]} == {"ready"}, 30)
+        settle(lab)
+    assert pings().lost <= 1
+    assert events.of_ours() == []
+
+
+def test_flows_deleted_by_hand_come_back(lab: Lab) -> None:
+    lab.run("h1", "ovs-ofctl", "del-flows", "br-int")
+    eventually(lambda: lab.ping("web1", "web2", count=1).lost == 0, 45)
+    assert "flows changed by somebody else" in lab.controller_log()
+
+
+def test_the_controller_taken_from_the_bridge_comes_back(lab: Lab) -> None:
+    lab.run("h1", "ovs-vsctl", "del-controller", "br-int")
+    get = ("ovs-vsctl", "get-controller", "br-int")
+    eventually(lambda: "tcp:" in lab.run("h1", *get).stdout, 3)
+    reaches(lab, "web1", "web2")
+
+
+def test_fail_mode_and_options_set_by_hand_are_set_back(lab: Lab) -> None:
+    lab.run("h1", "ovs-vsctl", "set-fail-mode", "br-int", "standalone")
+    lab.run("h1", "ovs-vsctl", "set", "interface", "overlay-vxlan", "options:remote_ip=192.0.2.77")
+    eventually(lambda: lab.run("h1", "ovs-vsctl", "get-fail-mode", "br-int").stdout.strip() == "secure", 3)
+    options = ("ovs-vsctl", "get", "interface", "overlay-vxlan", "options:remote_ip")
+    eventually(lambda: lab.run("h1", *options).stdout.strip() == "flow", 3)
+    reaches(lab, "web1", "web2")
+
+
+def test_br_int_deleted_by_hand_is_made_anew(lab: Lab) -> None:
+    lab.run("h3", "ovs-vsctl", "del-br", "br-int")
+    for name in ("web3", "db3", "db9"):
+        lab.plug(name)
+    reaches(lab, "web1", "web3")
+    reaches(lab, "db1", "db9")
+
+
+def test_a_second_controller_stands_by_and_takes_over(lab: Lab) -> None:
+    """On a database of its own server: the second waits for the lock, and has it when the first is killed."""
+    home = lab.directory / CONTROLLER
+    second = home / "second.log"
+    env = ["env", f"OVERLAY_DB=unix:{controller.socket(home)}", "OVERLAY_RUNDIR=/nonexistent"]
+    argv = [*env, *controller.ryu_manager(), "--ofp-tcp-listen-port", "7654", "overlay_app"]
+    with lab.background(CONTROLLER, *argv) as standby:
+        standby.wait_for("another controller serves it; standing by", 20)
+        settle(lab)
+        assert lab.run("h1", "ovs-vsctl", "get-controller", "br-int").stdout.strip().endswith(":6653")
+        reaches(lab, "web1", "web2")
+    assert not second.exists()
