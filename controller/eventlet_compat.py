@@ -2,9 +2,11 @@
 
 `ryu.app.wsgi` imports `eventlet.wsgi.ALREADY_HANDLED`, which eventlet 0.33.3 took away. A `.pth` line of our
 wheel imports this module when the interpreter starts, and it defines the name at the moment that somebody
-imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond. When Ryu or python-ovs
-is imported, eventlet's notice that it is deprecated is kept from the terminal: whoever starts the
-controller can't do anything about it.
+imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond. It is a top-level module, as
+`overlay_app` is, so that no interpreter has a package named `controller` loaded before anybody asked for it.
+
+When Ryu or python-ovs is imported, what they and eventlet say about their own code is kept from the terminal:
+whoever starts the controller can't do anything about it.
 """
 
 from __future__ import annotations
@@ -21,9 +23,7 @@ class _EventletFinder:
     @staticmethod
     def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
         if name in _IMPORT_EVENTLET:
-            import warnings
-
-            warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+            _quieten()
         if name != "eventlet.wsgi":
             return None
         sys.meta_path.remove(_EventletFinder)
@@ -39,6 +39,22 @@ class _EventletFinder:
 
         spec.loader.exec_module = exec_module
         return spec
+
+
+def _quieten() -> None:
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+    # Said once, when Ryu's modules are first compiled; the module of such a warning is the file's path.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*/(site|dist)-packages/ryu/")
+    # Ryu patches twice, and what eventlet then counts are the locks that it has just made green.
+    if logging.lastResort is not None and _is_no_false_alarm not in logging.lastResort.filters:
+        logging.lastResort.addFilter(_is_no_false_alarm)
+
+
+def _is_no_false_alarm(record) -> bool:
+    return record.name != "eventlet" or "RLock(s) were not greened" not in record.getMessage()
 
 
 if not any(finder is _EventletFinder for finder in sys.meta_path) and "eventlet.wsgi" not in sys.modules:

@@ -43,7 +43,7 @@ class OutputField:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """Copy at most `max_len` bytes of the packet to the controller."""
+    """Copy the packet to the controller, `max_len` bytes at the most (Open vSwitch 3.1 sends all of it)."""
 
     max_len: int
 

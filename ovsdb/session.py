@@ -53,6 +53,7 @@ class Session:
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         helper.register_all()
         self.remote = remote
+        self._address: str | None = None
         self.fault = NEW
         self.idl = ovs.db.idl.Idl(remote, helper, probe_interval=PROBE_MS, leader_only=False)
         self.idl.set_lock(lock)
@@ -92,13 +93,12 @@ class Session:
 
     @property
     def local_address(self) -> str | None:
-        """Our own IP address on the connection; None without one or on a unix socket."""
+        """Our own IP address on the present or last connection; None before, and on a unix socket."""
         rpc = self.idl._session.rpc
-        sock = rpc.stream.socket if rpc is not None else None
-        if sock is None:
-            return None
-        name = sock.getsockname()
-        return name[0] if isinstance(name, tuple) else None
+        with contextlib.suppress(OSError):  # closed a moment ago: the address was that of before
+            name = rpc.stream.socket.getsockname() if rpc is not None else None
+            self._address = name[0] if isinstance(name, tuple) else self._address
+        return self._address
 
     def run(self) -> bool:
         """Take in what arrived; whether the replica changed."""

@@ -34,8 +34,15 @@ def serving(directory: Path, *options: str, file: str = "test.db") -> Iterator[s
     database, socket = directory / file, directory / f"{file}.sock"
     if not database.exists():
         run_tool("create", database, schema())
-    command = [str(SERVER), str(database), f"--remote=punix:{socket}", f"--unixctl={directory / 'ctl'}",
-               "-vconsole:off", "-vsyslog:off", *options]
+    command = [
+        str(SERVER),
+        str(database),
+        f"--remote=punix:{socket}",
+        f"--unixctl={directory / 'ctl'}",
+        "-vconsole:off",
+        "-vsyslog:off",
+        *options,
+    ]
     process = subprocess.Popen(command)
     try:
         await_answer(f"unix:{socket}")

@@ -57,9 +57,7 @@ def overlays(draw: st.DrawFn, chassis: int = 4, networks: int = 3, ports: int = 
             interface = f"vm{ofport}"
             if draw(st.booleans()):
                 bindings.append(
-                    Binding(
-                        host, interface, ofport, name, f"{name}p{number}", mac(number), (f"10.0.0.{number}",)
-                    )
+                    Binding(host, interface, ofport, name, f"{name}p{number}", mac(number), (f"10.0.0.{number}",))
                 )
             else:
                 bindings.append(Binding(host, interface, ofport, name))

@@ -62,9 +62,7 @@ def macs(overlay: Overlay) -> list[str]:
 
 def pairs(overlay: Overlay) -> list[tuple[str, str]]:
     """Every known (IP, MAC), and a stranger's."""
-    known = {
-        (ip, binding.mac) for binding in overlay.bindings for ip in binding.ips if binding.mac is not None
-    }
+    known = {(ip, binding.mac) for binding in overlay.bindings for ip in binding.ips if binding.mac is not None}
     known |= {(neighbor.ip, neighbor.mac) for neighbor in overlay.neighbors}
     return [*sorted(known), (STRANGE_IP, STRANGERS[0])]
 
@@ -81,9 +79,7 @@ def frames(overlay: Overlay) -> Iterator[Packet]:
 
 def arp(mac: str, ip: str, asked: str, *, op: int = REQUEST, eth_dst: str = BROADCAST) -> Packet:
     """An ARP packet from `mac`, which says it has `ip`, about the address `asked`."""
-    return packet(
-        eth_src=mac, eth_dst=eth_dst, eth_type=ARP, arp_op=op, arp_sha=mac, arp_spa=ip, arp_tpa=asked
-    )
+    return packet(eth_src=mac, eth_dst=eth_dst, eth_type=ARP, arp_op=op, arp_sha=mac, arp_spa=ip, arp_tpa=asked)
 
 
 def every_packet(overlay: Overlay, chassis: str) -> Iterator[Packet]:

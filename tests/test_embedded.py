@@ -264,12 +264,11 @@ def test_a_directory_of_somebody_else(places: tuple[Path, Path]) -> None:
     os.close(writer)
     with os.fdopen(reader) as said:
         assert said.read().startswith(
-            f"DatabaseError: cannot make directory {places[1].parent}: Permission denied; run as a user")
+            f"DatabaseError: cannot make directory {places[1].parent}: Permission denied; run as a user"
+        )
 
 
-def test_a_missing_program_names_its_package(
-    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_program_names_its_package(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "SYSTEM_PATH", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(DatabaseError, match=r"ovsdb-server is not installed; .*apt install openvswitch-"):

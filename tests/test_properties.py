@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flows.compile import compile
-from flows.model import TUNNEL_OFPORTS, Binding, Overlay
+from flows.model import TUNNEL_OFPORTS, Binding, Neighbor, Overlay
 from flows.simulate import Delivery, Journey, Packet, Switch, journey, packet
 from flows.tables import Kind
 from tests.overlays import THREE, overlays
@@ -61,8 +61,8 @@ def place(binding: Binding) -> Place:
     return binding.chassis, binding.ofport
 
 
-def reaches(overlay: Overlay, one: Binding, other: Binding) -> bool:
-    """Whether two ports of a network can reach each other: on one chassis, or the chassis share an encap."""
+def reaches(overlay: Overlay, one: Binding, other: Binding | Neighbor) -> bool:
+    """Whether two places of a network can reach each other: on one chassis, or the chassis share an encap."""
     if one.chassis == other.chassis:
         return True
     return bool(overlay.chassis[one.chassis].encaps & overlay.chassis[other.chassis].encaps)
@@ -81,10 +81,15 @@ def places(done: Journey) -> Counter[Place]:
     return Counter((each.chassis, each.ofport) for each in done.deliveries)
 
 
-def known(overlay: Overlay, network: str) -> dict[str, str]:
-    """The MAC of each IP that is known in a network."""
-    learned = {n.ip: n.mac for n in overlay.neighbors if n.network == network}
-    declared = {ip: b.mac for b in overlay.bindings if b.network == network for ip in b.ips if b.mac is not None}
+def known(overlay: Overlay, source: Binding) -> dict[str, str]:
+    """The MAC of each IP that is known in a port's network, and can be reached from it."""
+    learned = {n.ip: n.mac for n in overlay.neighbors if n.network == source.network and reaches(overlay, source, n)}
+    declared = {
+        ip: other.mac
+        for other in overlay.bindings
+        if other.network == source.network and other.mac is not None and reaches(overlay, source, other)
+        for ip in other.ips
+    }
     return {**learned, **declared}
 
 
@@ -223,7 +228,7 @@ def test_arp_for_a_known_neighbor_is_answered_here(overlay: Overlay, data: st.Da
     assume(overlay.bindings)
     fabric = Fabric(overlay)
     source = data.draw(st.sampled_from(overlay.bindings))
-    neighbors = known(overlay, source.network)
+    neighbors = known(overlay, source)
     asker_ip, asker = data.draw(st.sampled_from([*pairs(overlay), ("0.0.0.0", STRANGERS[1])]))
     for asked, mac in neighbors.items():
         request = arp(asker, asker_ip, asked)
@@ -245,7 +250,7 @@ def test_arp_that_nobody_can_answer_is_asked_everywhere(overlay: Overlay, data: 
     """Also when the address is known in another network."""
     assume(overlay.bindings)
     source = data.draw(st.sampled_from(overlay.bindings))
-    unknown = {ip for ip, _ in pairs(overlay)} - known(overlay, source.network).keys()
+    unknown = {ip for ip, _ in pairs(overlay)} - known(overlay, source).keys()
     fabric = Fabric(overlay)
     for asked in unknown:
         request = arp(STRANGERS[0], STRANGE_IP, asked)
@@ -262,9 +267,7 @@ def test_the_controller_hears_of_each_neighbor_until_it_knows_it(overlay: Overla
     frame = data.draw(any_frame(overlay))
     done = Fabric(overlay).send(source, frame)
     sender = {"arp_spa": frame["arp_spa"], "arp_sha": frame["arp_sha"]}
-    familiar = any(
-        packet(arp_spa=ip, arp_sha=mac) == packet(**sender) for ip, mac in known(overlay, source.network).items()
-    )
+    familiar = any(packet(arp_spa=ip, arp_sha=mac) == packet(**sender) for ip, mac in known(overlay, source).items())
     passes = (
         frame["vlan_tci"] == 0
         and not frame["eth_src"] >> 40 & 1

@@ -42,11 +42,12 @@ def reply(number: int, result: Any, error: Any = None) -> bytes:
 @needs_ovsdb
 def test_a_transaction_returns_one_result_per_operation(remote: str) -> None:
     with connect(remote) as database:
-        row = {"name": "ö}{\"", "tenant": "t", "vni": 77, "encap": "vxlan"}
-        inserted, found = database.transact([
-            {"op": "insert", "table": "Network", "row": row}, rpc.select("Network", [["vni", "==", 77]])])
+        row = {"name": 'ö}{"', "tenant": "t", "vni": 77, "encap": "vxlan"}
+        inserted, found = database.transact(
+            [{"op": "insert", "table": "Network", "row": row}, rpc.select("Network", [["vni", "==", 77]])]
+        )
         assert found["rows"][0]["_uuid"] == inserted["uuid"]
-        assert database.select("Network", rpc.same_row(inserted["uuid"][1]))[0]["name"] == "ö}{\""
+        assert database.select("Network", rpc.same_row(inserted["uuid"][1]))[0]["name"] == 'ö}{"'
 
 
 @needs_ovsdb
@@ -62,10 +63,16 @@ def test_a_refused_transaction_says_why_and_does_nothing(remote: str) -> None:
 @needs_ovsdb
 def test_a_long_answer_arrives_whole(remote: str) -> None:
     with connect(remote) as database:
-        database.transact([
-            {"op": "insert", "table": "Neighbor",
-             "row": {"network": "n" * 50, "ip": f"10.1.{number >> 8}.{number & 255}", "mac": "x"}}
-            for number in range(5000)])
+        database.transact(
+            [
+                {
+                    "op": "insert",
+                    "table": "Neighbor",
+                    "row": {"network": "n" * 50, "ip": f"10.1.{number >> 8}.{number & 255}", "mac": "x"},
+                }
+                for number in range(5000)
+            ]
+        )
         rows = database.select("Neighbor", [["network", "==", "n" * 50]])
         database.transact([{"op": "delete", "table": "Neighbor", "where": []}])
     assert len({row["ip"] for row in rows}) == 5000
@@ -91,19 +98,26 @@ def test_the_first_server_that_answers_is_taken(remote: str) -> None:
 @needs_ovsdb
 def test_another_database_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other.ovsschema"
-    other.write_text(json.dumps({"name": "Other", "version": "1.0.0", "tables": {"T": {"columns": {
-        "c": {"type": "string"}}}}}))
+    other.write_text(
+        json.dumps({"name": "Other", "version": "1.0.0", "tables": {"T": {"columns": {"c": {"type": "string"}}}}})
+    )
     run_tool("create", tmp_path / "test.db", other)
     named = "does not serve the database 'Overlay'; it serves: Other"
-    with (serving(tmp_path) as served, connect(served) as database,
-          pytest.raises(WrongDatabaseError, match=named)):
+    with serving(tmp_path) as served, connect(served) as database, pytest.raises(WrongDatabaseError, match=named):
         database.select("Network")
 
 
 @needs_ovsdb
 def test_a_server_side_wait_ends_when_the_value_is_there(remote: str) -> None:
-    until = {"op": "wait", "table": "Chassis", "where": [["name", "==", "late"]], "columns": ["name"],
-             "until": "!=", "rows": [], "timeout": 5000}
+    until = {
+        "op": "wait",
+        "table": "Chassis",
+        "where": [["name", "==", "late"]],
+        "columns": ["name"],
+        "until": "!=",
+        "rows": [],
+        "timeout": 5000,
+    }
 
     def insert() -> None:
         time.sleep(0.2)
@@ -135,7 +149,7 @@ def test_messages_may_arrive_in_any_pieces(pair: tuple[Connection, socket.socket
 
     def send() -> None:
         for position in range(len(whole)):
-            server.sendall(whole[position:position + 1])
+            server.sendall(whole[position : position + 1])
             if position % 16 == 0:
                 time.sleep(0.0005)
 
@@ -194,21 +208,42 @@ def test_nobody_there(tmp_path: Path) -> None:
         connect(f"unix:/{'x' * 200}")
 
 
-@pytest.mark.parametrize(("written", "canonical"), [
-    ("tcp:192.0.2.1:6641", "tcp:192.0.2.1:6641"),
-    ("tcp:192.0.2.1", "tcp:192.0.2.1:6640"),
-    ("tcp:[2001:DB8::0:1]", "tcp:[2001:db8::1]:6640"),
-    ("unix:/run/x.sock", "unix:/run/x.sock"),
-])
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("tcp:192.0.2.1:6641", "tcp:192.0.2.1:6641"),
+        ("tcp:192.0.2.1", "tcp:192.0.2.1:6640"),
+        ("tcp:[2001:DB8::0:1]", "tcp:[2001:db8::1]:6640"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+    ],
+)
 def test_remotes(written: str, canonical: str) -> None:
     assert str(remotes.remote(written)) == canonical
 
 
-@pytest.mark.parametrize("written", [
-    "", "x", "192.0.2.1:6640", "tcp:", "tcp:host:6640", "tcp:192.0.2.1:", "tcp:192.0.2.1:0",
-    "tcp:192.0.2.1:65536", "tcp:192.0.2.1:６６", "tcp:192.0.2.256:1", "tcp:[::1", "tcp:::1:6640",
-    "tcp:[::1]6640", "ssl:192.0.2.1:6640", "unix:x", "unix:", "ptcp:6640", "tcp:192.0.2.1:6640:1",
-])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "x",
+        "192.0.2.1:6640",
+        "tcp:",
+        "tcp:host:6640",
+        "tcp:192.0.2.1:",
+        "tcp:192.0.2.1:0",
+        "tcp:192.0.2.1:65536",
+        "tcp:192.0.2.1:６６",
+        "tcp:192.0.2.256:1",
+        "tcp:[::1",
+        "tcp:::1:6640",
+        "tcp:[::1]6640",
+        "ssl:192.0.2.1:6640",
+        "unix:x",
+        "unix:",
+        "ptcp:6640",
+        "tcp:192.0.2.1:6640:1",
+    ],
+)
 def test_remotes_refused(written: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(written))):
         remotes.remote(written)

@@ -54,9 +54,7 @@ def classify(*actions: Action, priority: int = 1, kind: Kind = Kind.LOCAL_PORT, 
 def test_the_highest_priority_wins_and_the_steps_are_told() -> None:
     low = classify(Output(2))
     high = classify(set_field("metadata", 7), Goto(GUARD), priority=2, in_port=1)
-    there = flow(
-        GUARD, Kind.CONTINUE, 1, {"eth_src": ("02:00:00:00:00:00", "ff:00:00:00:00:00")}, [Output(3)]
-    )
+    there = flow(GUARD, Kind.CONTINUE, 1, {"eth_src": ("02:00:00:00:00:00", "ff:00:00:00:00:00")}, [Output(3)])
     trace = Switch([low, high, there]).send(FRAME)
     assert trace.steps == ((CLASSIFY, high), (GUARD, there))
     assert trace.outputs == (Sent(3, FRAME.but(metadata=7)),)
@@ -233,9 +231,7 @@ def test_what_ends_nowhere_is_lost() -> None:
 
 def test_a_tunnel_header_has_24_or_32_bits_for_the_key() -> None:
     switches = {
-        "h1": Switch(
-            [classify(*to("192.0.2.2", VXLAN, 0x7_0123_4567), *to("192.0.2.2", GRE, 0x7_0123_4567))]
-        ),
+        "h1": Switch([classify(*to("192.0.2.2", VXLAN, 0x7_0123_4567), *to("192.0.2.2", GRE, 0x7_0123_4567))]),
         "h2": Switch([classify(Output(5))]),
     }
     done = journey(switches, CHASSIS, "h1", FRAME)

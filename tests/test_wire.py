@@ -149,9 +149,7 @@ def test_delete_names_table_and_cookie_only() -> None:
 
 def test_requests_are_what_ryu_encodes() -> None:
     assert wire.barrier_request(3) == _serialized(ryu.OFPBarrierRequest(DATAPATH), 3)
-    stats = ryu.OFPFlowStatsRequest(
-        DATAPATH, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, OWNER_COOKIE, OWNER_MASK
-    )
+    stats = ryu.OFPFlowStatsRequest(DATAPATH, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, OWNER_COOKIE, OWNER_MASK)
     assert wire.flow_stats_request(4, OWNER_COOKIE, OWNER_MASK) == _serialized(stats, 4)
     actions = (f.SetField("tun_id", 0), f.SetField("tun_dst", 0xC0000201), f.Output(65001))
     sent = ryu.OFPPacketOut(

@@ -9,6 +9,7 @@ of their own network, and nobody of another.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -171,6 +172,8 @@ def main(topology: Topology, argv: Sequence[str] | None = None) -> int:
         print("Mininet must run as root", file=sys.stderr)
         return 1
     setLogLevel("info")
+    # A plain kill takes the network down just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     net = OverlayNet(topo=OverlayTopo(topology, args.datapath), controller=None, build=False)
     try:
         net.build()
@@ -184,5 +187,7 @@ def main(topology: Topology, argv: Sequence[str] | None = None) -> int:
     except (CommandFailed, RuntimeError) as failed:
         error(f"*** {failed}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         net.stop()

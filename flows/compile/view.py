@@ -104,10 +104,12 @@ def views(overlay: Overlay, chassis: str) -> tuple[View, ...]:
             if binding.chassis != chassis:
                 remote[binding.chassis].append(binding)
         members = []
+        reached = {chassis}
         for other, theirs in remote.items():
             there = overlay.chassis.get(other)
             shared = shared_encaps(here, there) if there is not None else ()
             if there is not None and shared:
+                reached.add(other)
                 members.append(
                     Member(
                         there.vtep,
@@ -126,7 +128,11 @@ def views(overlay: Overlay, chassis: str) -> tuple[View, ...]:
                 network.vni,
                 tuple(ports),
                 tuple(sorted(members, key=lambda member: member.vtep)),
-                known_neighbors(bindings, learned.get(name, ())),
+                # Who can't be reached is not answered for: no answer says more than lost packets do.
+                known_neighbors(
+                    [binding for binding in bindings if binding.chassis in reached],
+                    [neighbor for neighbor in learned.get(name, ()) if neighbor.chassis in reached],
+                ),
             )
         )
     return tuple(sorted(found, key=lambda view: view.vni))

@@ -29,8 +29,11 @@ def test_the_console_script() -> None:
 
 def test_help_of_everything() -> None:
     overview = overlayctl("--help").stdout
-    verbs = [line.split()[0] for line in overview.partition("VERB\n")[2].partition("\n\n")[0].splitlines()
-             if line.startswith("    ") and not line.startswith("     ")]
+    verbs = [
+        line.split()[0]
+        for line in overview.partition("VERB\n")[2].partition("\n\n")[0].splitlines()
+        if line.startswith("    ") and not line.startswith("     ")
+    ]
     assert len(verbs) >= 15
     assert {"chassis-add", "net-add", "port-add", "port-wait", "sync", "show"} <= set(verbs)
     for verb in verbs:
@@ -54,7 +57,8 @@ def test_a_command_loads_no_more_than_it_needs(line: str) -> None:
         "from controller.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)")
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
     command = [sys.executable, "-c", program, *line.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())

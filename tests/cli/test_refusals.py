@@ -16,77 +16,98 @@ pytestmark = needs_ovsdb
 
 
 @pytest.mark.usefixtures("session")
-@pytest.mark.parametrize(("line", "said"), [
-    ("port-add x --net red --mac 02:00:00:00:00:01",
-     "MAC 02:00:00:00:00:01 is taken by port 'web1' in network 'red'"),
-    ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.9,10.0.0.1",
-     "IP 10.0.0.1 is taken by port 'web1' in network 'red'"),
-    ("port-set web2 --ip 10.0.0.1", "IP 10.0.0.1 is taken by port 'web1' in network 'red'"),
-    ("port-set web2 --mac 02:00:00:00:00:01",
-     "MAC 02:00:00:00:00:01 is taken by port 'web1' in network 'red'"),
-    ("port-add web1 --net blue --mac 02:00:00:00:00:09", "port 'web1' exists already; change it"),
-    ("net-add red --tenant t --vni 5", "network 'red' exists already; change it with net-set"),
-    ("net-add new --tenant t --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
-    ("net-set blue --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
-    ("net-del red", "network 'red' still has ports: web1, web2; delete them first"),
-    ("chassis-add h1 tcp:192.0.2.9 --vtep 192.0.2.9", "chassis 'h1' exists already; change it"),
-    ("chassis-add h3 tcp:192.0.2.9 --vtep 192.0.2.1", "VTEP 192.0.2.1 is taken by chassis 'h1'"),
-    ("chassis-add h3 tcp:192.0.2.1 --vtep 192.0.2.9", "tcp:192.0.2.1:6640 is that of chassis 'h1'"),
-    ("chassis-set h2 --vtep 192.0.2.1", "VTEP 192.0.2.1 is taken by chassis 'h1'"),
-    ("port-add x --net rde --mac 02:00:00:00:00:09", "there is no network 'rde'; did you mean 'red'?"),
-    ("port-add x --net zz --mac 02:00:00:00:00:09", "there is no network 'zz'; known: blue, red"),
-    ("port-list --net zz", "there is no network 'zz'; known: blue, red"),
-    ("port-del wbe1", "there is no port 'wbe1'; did you mean 'web1'?"),
-    ("port-set nothing --ip 10.0.0.1", "there is no port 'nothing'; known: web1, web2"),
-    ("net-set grey --encap gre", "there is no network 'grey'"),
-    ("net-del grey", "there is no network 'grey'"),
-    ("chassis-del h9x", "there is no chassis 'h9x'; known: h1, h2"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "port-add x --net red --mac 02:00:00:00:00:01",
+            "MAC 02:00:00:00:00:01 is taken by port 'web1' in network 'red'",
+        ),
+        (
+            "port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.9,10.0.0.1",
+            "IP 10.0.0.1 is taken by port 'web1' in network 'red'",
+        ),
+        ("port-set web2 --ip 10.0.0.1", "IP 10.0.0.1 is taken by port 'web1' in network 'red'"),
+        ("port-set web2 --mac 02:00:00:00:00:01", "MAC 02:00:00:00:00:01 is taken by port 'web1' in network 'red'"),
+        ("port-add web1 --net blue --mac 02:00:00:00:00:09", "port 'web1' exists already; change it"),
+        ("net-add red --tenant t --vni 5", "network 'red' exists already; change it with net-set"),
+        ("net-add new --tenant t --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
+        ("net-set blue --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
+        ("net-del red", "network 'red' still has ports: web1, web2; delete them first"),
+        ("chassis-add h1 tcp:192.0.2.9 --vtep 192.0.2.9", "chassis 'h1' exists already; change it"),
+        ("chassis-add h3 tcp:192.0.2.9 --vtep 192.0.2.1", "VTEP 192.0.2.1 is taken by chassis 'h1'"),
+        ("chassis-add h3 tcp:192.0.2.1 --vtep 192.0.2.9", "tcp:192.0.2.1:6640 is that of chassis 'h1'"),
+        ("chassis-set h2 --vtep 192.0.2.1", "VTEP 192.0.2.1 is taken by chassis 'h1'"),
+        ("port-add x --net rde --mac 02:00:00:00:00:09", "there is no network 'rde'; did you mean 'red'?"),
+        ("port-add x --net zz --mac 02:00:00:00:00:09", "there is no network 'zz'; known: blue, red"),
+        ("port-list --net zz", "there is no network 'zz'; known: blue, red"),
+        ("port-del wbe1", "there is no port 'wbe1'; did you mean 'web1'?"),
+        ("port-set nothing --ip 10.0.0.1", "there is no port 'nothing'; known: web1, web2"),
+        ("net-set grey --encap gre", "there is no network 'grey'"),
+        ("net-del grey", "there is no network 'grey'"),
+        ("chassis-del h9x", "there is no chassis 'h9x'; known: h1, h2"),
+    ],
+)
 def test_taken_and_unknown(refused: Callable[..., str], line: str, said: str) -> None:
     assert said in refused(line)
 
 
 @pytest.mark.usefixtures("session")
-@pytest.mark.parametrize(("line", "said"), [
-    ("net-add n --tenant t --vni 0", "VNI 0 is not in 1..16777215"),
-    ("net-add n --tenant t --vni 16777216", "VNI 16777216 is not in 1..16777215"),
-    ("net-add n --tenant t --vni=-1", "VNI -1 is not in 1..16777215"),
-    ("net-add n --tenant t --vni 1_0", "VNI '1_0' is not a number"),
-    ("net-add n --tenant t --vni x", "VNI 'x' is not a number"),
-    ("net-add n --tenant t --vni 5 --encap geneve", "encap 'geneve' is unknown; there are: vxlan, gre"),
-    ("net-add .n --tenant t --vni 5", "network '.n' is no name"),
-    ("net-add n --tenant t/u --vni 5", "tenant 't/u' is no name"),
-    ("net-add " + "n" * 64 + " --tenant t --vni 5", "is no name"),
-    ("port-add h1/vm --net red --mac 02:00:00:00:00:09", "port 'h1/vm' is no name"),
-    ("port-add x --net red --mac 02:00:00:00:00", "MAC '02:00:00:00:00' is not of the form"),
-    ("port-add x --net red --mac 02:00:00", "MAC '02:00:00' is not of the form"),
-    ("port-add x --net red --mac 02:00:00:00:00:0g", "MAC '02:00:00:00:00:0g' is not of the form"),
-    ("port-add x --net red --mac 03:00:00:00:00:01", "MAC 03:00:00:00:00:01 is a group address"),
-    ("port-add x --net red --mac ff:ff:ff:ff:ff:ff", "is a group address"),
-    ("port-add x --net red --mac 00:00:00:00:00:00", "is no address of a port"),
-    ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.256", "IP '10.0.0.256' is not an IPv4"),
-    ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0", "IP '10.0.0' is not an IPv4 address"),
-    ("port-add x --net red --mac 02:00:00:00:00:09 --ip 224.0.0.1", "IP 224.0.0.1 is not a unicast"),
-    ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.7,", "IP '' is not an IPv4 address"),
-    ("chassis-add h3 tcp:host:6640 --vtep 192.0.2.3", "'host' is no IP address (names are not looked up)"),
-    ("chassis-add h3 ssl:192.0.2.3:6640 --vtep 192.0.2.3", "ssl is not supported yet"),
-    ("chassis-add h3 192.0.2.3 --vtep 192.0.2.3", "'192.0.2.3' is neither tcp:IP:PORT"),
-    ("chassis-add h3 tcp:192.0.2.3 --vtep x", "IP 'x' is not an IPv4 address"),
-    ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --datapath dpdk", "datapath 'dpdk' is unknown"),
-    ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --encap vxlan,x", "encap 'x' is unknown"),
-    ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --controller unix:/x",
-     "'unix:/x' is not of the form tcp:IP:PORT"),
-    ("--db tcp:nowhere:1 show", "--db 'tcp:nowhere:1': 'nowhere' is no IP address"),
-    ("--db unix:/nowhere.sock show", "no overlay database at unix:/nowhere.sock: there is no such socket"),
-])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("net-add n --tenant t --vni 0", "VNI 0 is not in 1..16777215"),
+        ("net-add n --tenant t --vni 16777216", "VNI 16777216 is not in 1..16777215"),
+        ("net-add n --tenant t --vni=-1", "VNI -1 is not in 1..16777215"),
+        ("net-add n --tenant t --vni 1_0", "VNI '1_0' is not a number"),
+        ("net-add n --tenant t --vni x", "VNI 'x' is not a number"),
+        ("net-add n --tenant t --vni 5 --encap geneve", "encap 'geneve' is unknown; there are: vxlan, gre"),
+        ("net-add .n --tenant t --vni 5", "network '.n' is no name"),
+        ("net-add n --tenant t/u --vni 5", "tenant 't/u' is no name"),
+        ("net-add " + "n" * 64 + " --tenant t --vni 5", "is no name"),
+        ("port-add h1/vm --net red --mac 02:00:00:00:00:09", "port 'h1/vm' is no name"),
+        ("port-add x --net red --mac 02:00:00:00:00", "MAC '02:00:00:00:00' is not of the form"),
+        ("port-add x --net red --mac 02:00:00", "MAC '02:00:00' is not of the form"),
+        ("port-add x --net red --mac 02:00:00:00:00:0g", "MAC '02:00:00:00:00:0g' is not of the form"),
+        ("port-add x --net red --mac 03:00:00:00:00:01", "MAC 03:00:00:00:00:01 is a group address"),
+        ("port-add x --net red --mac ff:ff:ff:ff:ff:ff", "is a group address"),
+        ("port-add x --net red --mac 00:00:00:00:00:00", "is no address of a port"),
+        ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.256", "IP '10.0.0.256' is not an IPv4"),
+        ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0", "IP '10.0.0' is not an IPv4 address"),
+        ("port-add x --net red --mac 02:00:00:00:00:09 --ip 224.0.0.1", "IP 224.0.0.1 is not a unicast"),
+        ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.7,", "IP '' is not an IPv4 address"),
+        ("chassis-add h3 tcp:host:6640 --vtep 192.0.2.3", "'host' is no IP address (names are not looked up)"),
+        ("chassis-add h3 ssl:192.0.2.3:6640 --vtep 192.0.2.3", "ssl is not supported yet"),
+        ("chassis-add h3 192.0.2.3 --vtep 192.0.2.3", "'192.0.2.3' is neither tcp:IP:PORT"),
+        ("chassis-add h3 tcp:192.0.2.3 --vtep x", "IP 'x' is not an IPv4 address"),
+        ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --datapath dpdk", "datapath 'dpdk' is unknown"),
+        ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --encap vxlan,x", "encap 'x' is unknown"),
+        (
+            "chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --controller unix:/x",
+            "'unix:/x' is not of the form tcp:IP:PORT",
+        ),
+        ("--db tcp:nowhere:1 show", "--db 'tcp:nowhere:1': 'nowhere' is no IP address"),
+        ("--db unix:/nowhere.sock show", "no overlay database at unix:/nowhere.sock: there is no such socket"),
+    ],
+)
 def test_bad_input(refused: Callable[..., str], line: str, said: str) -> None:
     assert said in refused(line)
 
 
-@pytest.mark.parametrize("line", [
-    "", "fly", "net-add n", "net-set red", "port-set x", "chassis-set x", "sync --timeout -1",
-    "sync --timeout nan", "show --format xml",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "fly",
+        "net-add n",
+        "net-set red",
+        "port-set x",
+        "chassis-set x",
+        "sync --timeout -1",
+        "sync --timeout nan",
+        "show --format xml",
+    ],
+)
 def test_wrong_usage(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call(line)
@@ -106,9 +127,11 @@ def test_no_database_tells_how_to_get_one(
 
 
 def test_common_options_stand_before_or_after_the_verb() -> None:
-    for line in ("--wait --timeout 5 --db unix:/x --format json net-del red",
-                 "net-del red --wait --timeout 5 --db unix:/x --format json",
-                 "--wait --db unix:/x net-del --timeout 5 red --format json"):
+    for line in (
+        "--wait --timeout 5 --db unix:/x --format json net-del red",
+        "net-del red --wait --timeout 5 --db unix:/x --format json",
+        "--wait --db unix:/x net-del --timeout 5 red --format json",
+    ):
         args = options(line)
         assert (args.wait, args.timeout, args.db, args.format) == (True, 5.0, "unix:/x", "json")
     args = parse(["net-del", "red"])

@@ -29,8 +29,7 @@ def plugged(session: None, run: Callable[..., str], database: Connection) -> Non
         ("h1", "vm8", {"iface_id": "db1", "error": "iface-id 'db1' is no declared port"}),
     ):
         insert(database, "Binding", chassis=chassis, interface=interface, ofport=3, **row)
-    insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1",
-           interface="vm9")
+    insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1", interface="vm9")
 
 
 SCREEN = """\
@@ -78,13 +77,26 @@ def test_show_as_json(run: Callable[..., str], served: str) -> None:
     assert (seen["database"], seen["configured"], seen["installed"]) == (served, 0, 0)
     red = seen["networks"][1]
     assert [(port["name"], port["status"]) for port in red["ports"]] == [
-        ("web1", "problem"), ("web2", "up"), ("web3", "not plugged in")]
-    assert red["ports"][1]["places"] == [{
-        "chassis": "h2", "interface": "vm2", "ofport": 3, "up": True, "error": "", "stale": True,
-        "iface_id": "web2", "vni": None, "attached_mac": None, "overlay_ip": None}]
+        ("web1", "problem"),
+        ("web2", "up"),
+        ("web3", "not plugged in"),
+    ]
+    assert red["ports"][1]["places"] == [
+        {
+            "chassis": "h2",
+            "interface": "vm2",
+            "ofport": 3,
+            "up": True,
+            "error": "",
+            "stale": True,
+            "iface_id": "web2",
+            "vni": None,
+            "attached_mac": None,
+            "overlay_ip": None,
+        }
+    ]
     assert [place["interface"] for place in red["undeclared"]] == ["vm9"]
-    assert red["neighbors"] == [
-        {"ip": "10.0.0.9", "mac": "02:00:00:00:00:99", "chassis": "h1", "interface": "vm9"}]
+    assert red["neighbors"] == [{"ip": "10.0.0.9", "mac": "02:00:00:00:00:99", "chassis": "h1", "interface": "vm9"}]
     assert [place["interface"] for place in seen["unresolved"]] == ["vm8"]
     assert [problem["where"] for problem in seen["problems"]] == ["chassis h2", "h1/vm7", "h1/vm8"]
 

@@ -15,15 +15,27 @@ pytestmark = needs_ovsdb
 
 @pytest.mark.usefixtures("session")
 def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
-    assert run("net-list") == ("NAME  TENANT  VNI  ENCAP  PORTS\n"
-                               "blue  umbra   200  gre    0\n"
-                               "red   acme    100  vxlan  2\n")
+    assert run("net-list") == (
+        "NAME  TENANT  VNI  ENCAP  PORTS\nblue  umbra   200  gre    0\nred   acme    100  vxlan  2\n"
+    )
     assert listed(run, "port-list --net red")[1] == {
-        "name": "web2", "network": "red", "mac": "02:00:00:00:00:02", "ips": ["10.0.0.2"]}
+        "name": "web2",
+        "network": "red",
+        "mac": "02:00:00:00:00:02",
+        "ips": ["10.0.0.2"],
+    }
     assert listed(run, "port-list --net blue") == []
     assert listed(run, "chassis-list")[0] == {
-        "name": "h1", "state": "new", "vtep": "192.0.2.1", "encaps": ["vxlan", "gre"], "datapath": "auto",
-        "ovsdb": "tcp:192.0.2.1:6640", "controller": "auto", "flows": 0, "error": ""}
+        "name": "h1",
+        "state": "new",
+        "vtep": "192.0.2.1",
+        "encaps": ["vxlan", "gre"],
+        "datapath": "auto",
+        "ovsdb": "tcp:192.0.2.1:6640",
+        "controller": "auto",
+        "flows": 0,
+        "error": "",
+    }
 
 
 @pytest.mark.usefixtures("session")
@@ -43,8 +55,7 @@ def test_changes(run: Callable[..., str]) -> None:
     assert (first["encaps"], first["datapath"], first["controller"]) == (["vxlan", "gre"], "auto", "auto")
     assert first["ovsdb"] == "tcp:[2001:db8::1]:6640"
     run("net-set red --vni 101 --encap gre --tenant other")
-    assert listed(run, "net-list")[1] == {
-        "name": "red", "tenant": "other", "vni": 101, "encap": "gre", "ports": 2}
+    assert listed(run, "net-list")[1] == {"name": "red", "tenant": "other", "vni": 101, "encap": "gre", "ports": 2}
 
 
 @pytest.mark.usefixtures("session")
@@ -80,9 +91,12 @@ def test_may_exist(run: Callable[..., str], refused: Callable[..., str], databas
     run("port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist")
     assert everything(database) == before
     assert "web1' exists with ip 10.0.0.1, not 10.0.0.7" in refused(
-        "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.7 --may-exist")
+        "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.7 --may-exist"
+    )
     assert "exists in another network than 'blue'" in refused(
-        "port-add web1 --net blue --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist")
+        "port-add web1 --net blue --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist"
+    )
     assert "'red' exists with vni 100, not 5" in refused("net-add red --tenant acme --vni 5 --may-exist")
     assert "'h1' exists with encaps gre, vxlan, not gre" in refused(
-        "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --encap gre --may-exist")
+        "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --encap gre --may-exist"
+    )

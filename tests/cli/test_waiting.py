@@ -36,8 +36,14 @@ def install(served: str, delay: float, *chassis: str) -> threading.Thread:
 
 
 @pytest.mark.usefixtures("session")
-@pytest.mark.parametrize("line", ["--wait port-add x --net red --mac 02:00:00:00:00:09", "sync",
-                                  "--wait net-add red --tenant acme --vni 100 --may-exist"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--wait port-add x --net red --mac 02:00:00:00:00:09",
+        "sync",
+        "--wait net-add red --tenant acme --vni 100 --may-exist",
+    ],
+)
 def test_wait_returns_when_every_chassis_is_done(run: Callable[..., str], served: str, line: str) -> None:
     controller = install(served, 0.15, "h1", "h2")
     started = time.monotonic()
@@ -93,10 +99,13 @@ def test_wait_outlives_the_server_restarting(
 
 
 @pytest.mark.usefixtures("session")
-@pytest.mark.parametrize(("name", "row"), [
-    ("web1", {"chassis": "h1", "interface": "vm1", "port": "web1", "network": "red"}),
-    ("h1/vm9", {"chassis": "h1", "interface": "vm9", "vni": "100", "network": "red"}),
-])
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("web1", {"chassis": "h1", "interface": "vm1", "port": "web1", "network": "red"}),
+        ("h1/vm9", {"chassis": "h1", "interface": "vm9", "vni": "100", "network": "red"}),
+    ],
+)
 def test_port_wait(run: Callable[..., str], database: Connection, served: str, name: str, row: Any) -> None:
     insert(database, "Binding", **row)
 
@@ -114,17 +123,18 @@ def test_port_wait(run: Callable[..., str], database: Connection, served: str, n
 
 
 @pytest.mark.usefixtures("session")
-@pytest.mark.parametrize(("name", "said"), [
-    ("web1", "ovs-vsctl add-port br-int INTERFACE -- set interface INTERFACE external_ids:iface-id=web1"),
-    ("h1/vm9", "ovs-vsctl add-port br-int vm9 -- set interface vm9 external_ids:overlay-vni=VNI"),
-    ("h9/vm9", "there is no chassis 'h9'"),
-    ("wbe1", "there is no port 'wbe1'; did you mean 'web1'?"),
-    ("h1/vm8", "plugged in at h1/vm8, but overlay-vni 999 is nobody's"),
-    ("web2", "plugged in at h2/vm2, but the controller has not set it up yet"),
-])
-def test_port_wait_says_why_not(
-    database: Connection, refused: Callable[..., str], name: str, said: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("web1", "ovs-vsctl add-port br-int INTERFACE -- set interface INTERFACE external_ids:iface-id=web1"),
+        ("h1/vm9", "ovs-vsctl add-port br-int vm9 -- set interface vm9 external_ids:overlay-vni=VNI"),
+        ("h9/vm9", "there is no chassis 'h9'"),
+        ("wbe1", "there is no port 'wbe1'; did you mean 'web1'?"),
+        ("h1/vm8", "plugged in at h1/vm8, but overlay-vni 999 is nobody's"),
+        ("web2", "plugged in at h2/vm2, but the controller has not set it up yet"),
+    ],
+)
+def test_port_wait_says_why_not(database: Connection, refused: Callable[..., str], name: str, said: str) -> None:
     insert(database, "Binding", chassis="h1", interface="vm8", vni="999", error="overlay-vni 999 is nobody's")
     insert(database, "Binding", chassis="h2", interface="vm2", port="web2")
     assert said in refused(f"port-wait {name} --timeout 0.1")
