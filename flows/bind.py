@@ -52,8 +52,10 @@ def bind(
     for plug in ordered:
         place = (plug.chassis, plug.interface)
         try:
-            if plug.ofport <= 0:
-                raise ValueError("OVS gives it no port number; see `ovs-vsctl get interface <name> error`")
+            if plug.ofport < 0:
+                raise ValueError(f"Open vSwitch can't use the interface: {plug.fault or 'no reason given'}")
+            if plug.ofport == 0:
+                continue  # it will have a number in a moment
             if plug.iface_id is not None:
                 bindings.append(_declared(plug, networks, ports, holders))
             elif plug.vni is not None:

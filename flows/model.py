@@ -104,7 +104,8 @@ class Port:
 class Plug:
     """An interface of br-int that asks to join: what `external_ids` say, as the operator wrote it.
 
-    `iface_id` names a declared port; else `vni` (as written) names a network.
+    `iface_id` names a declared port; else `vni` (as written) names a network. `ofport` is 0 until Open
+    vSwitch has given one and -1 when it can't, for the reason in `fault`.
     """
 
     chassis: str
@@ -114,6 +115,7 @@ class Plug:
     vni: str | None = None
     attached_mac: str | None = None
     overlay_ip: str | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

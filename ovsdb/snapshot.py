@@ -163,6 +163,7 @@ def _plugs(interface: Any, chassis: str) -> Iterator[Plug]:
         ids.get("overlay-vni"),
         ids.get("attached-mac"),
         ids.get("overlay-ip"),
+        only(interface.error, ""),
     )
 
 

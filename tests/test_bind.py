@@ -36,8 +36,8 @@ def test_declared_and_undeclared() -> None:
     ("plug", "words"),
     [
         (Plug("h1", "a", 1, iface_id="nobody"), "'nobody' is no declared port"),
-        (Plug("h1", "a", 0, iface_id="web1"), "no port number"),
-        (Plug("h1", "a", -1, vni="100"), "no port number"),
+        (Plug("h1", "a", 0, iface_id="web1"), ""),
+        (Plug("h1", "a", -1, vni="100", fault="no such device"), "can't use the interface: no such device"),
         (Plug("h1", "a", 1, vni="300"), "VNI of no declared network; overlayctl net-add"),
         (Plug("h1", "a", 1, vni="0"), "VNI 0 is not in 1..16777215"),
         (Plug("h1", "a", 1, vni="16777216"), "VNI 16777216 is not in"),

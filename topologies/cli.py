@@ -127,7 +127,7 @@ def _suggestions(topology: Topology, name: str, bare: bool) -> list[str]:
     return [
         f"{shell} {first.name} -- ping -c 3 {other.ip}",
         f"{shell} {CONTROLLER} -- overlayctl show",
-        f"{shell} {home} -- ovs-ofctl -O OpenFlow14 dump-flows br-int",
+        f"{shell} {home} -- ovs-ofctl dump-flows br-int",
         f"{shell} {home}",
         f"./lab down{lab}",
     ]

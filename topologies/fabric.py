@@ -174,9 +174,7 @@ class Fabric:
         """Run a command somewhere; CommandFailed, with its output, when it fails. `told`: narrate it."""
         if told:
             self.narrate(where, list(argv))
-        return namespaces.run(
-            self.netns(where), argv, env=self.environment(where), check=check, timeout=timeout
-        )
+        return namespaces.run(self.netns(where), argv, env=self.environment(where), check=check, timeout=timeout)
 
     def start(self, where: str, *argv: str) -> Background:
         """Start a command that runs on until it is stopped, or the lab is taken down."""

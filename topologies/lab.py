@@ -127,9 +127,7 @@ class Lab(Fabric):
             raise CommandFailed(source, argv, "did not ping", done.stdout + done.stderr) from None
 
     @contextlib.contextmanager
-    def pinging(
-        self, source: str, target: str, interval: float = 0.01
-    ) -> Iterator[Callable[[], probes.Ping]]:
+    def pinging(self, source: str, target: str, interval: float = 0.01) -> Iterator[Callable[[], probes.Ping]]:
         """Ping all the while; what the `with` gives returns, once the block has ended, how it went."""
         argv = ["ping", "-n", "-q", "-i", str(interval), "-W", "1", self.address(target)]
         running = self.start(source, *argv)
@@ -138,9 +136,7 @@ class Lab(Fabric):
         finally:
             running.stop(signal.SIGINT)
 
-    def arping(
-        self, source: str, target: str, count: int = 1, options: tuple[str, ...] = ()
-    ) -> probes.Arping:
+    def arping(self, source: str, target: str, count: int = 1, options: tuple[str, ...] = ()) -> probes.Arping:
         """Ask by ARP who has a VM's address, or an address."""
         argv = ["arping", "-c", str(count), "-w", str(count), "-I", wiring.VM_NIC, *options]
         return probes.read_arping(self.run(source, *argv, self.address(target), check=False).stdout)
@@ -151,9 +147,7 @@ class Lab(Fabric):
         return streams.tcp(self.netns(source), self.netns(target), self.address(target), seconds, output)
 
     @contextlib.contextmanager
-    def capture(
-        self, where: str, expression: str = "", interface: str | None = None
-    ) -> Iterator[probes.Frames]:
+    def capture(self, where: str, expression: str = "", interface: str | None = None) -> Iterator[probes.Frames]:
         """Capture a chassis' underlay link, as the underlay sees it, or a VM's interface.
 
         `expression` is tcpdump's; what the `with` gives has its lines once the block has ended.

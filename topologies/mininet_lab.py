@@ -161,12 +161,8 @@ def main(topology: Topology, argv: Sequence[str] | None = None) -> int:
         epilog=topology.picture,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--test", action="store_true", help="ping all, send TCP; exit status 0 if that went well"
-    )
-    parser.add_argument(
-        "--datapath", choices=("netdev", "system"), help="default: the kernel's, if there is one"
-    )
+    parser.add_argument("--test", action="store_true", help="ping all, send TCP; exit status 0 if that went well")
+    parser.add_argument("--datapath", choices=("netdev", "system"), help="default: the kernel's, if there is one")
     args = parser.parse_args(argv)
     if os.geteuid() != 0:
         print("Mininet must run as root", file=sys.stderr)

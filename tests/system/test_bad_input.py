@@ -61,6 +61,16 @@ def test_a_plug_that_can_not_be_bound(lab: Lab, ids: str, words: str) -> None:
     del_port(lab, "h2", "odd0")
 
 
+def test_an_interface_that_is_not_there(lab: Lab) -> None:
+    lab.run(
+        "h2", "ovs-vsctl", "--no-wait", "add-port", "br-int", "ghost0",
+        "--", "set", "interface", "ghost0", "external_ids:overlay-vni=100",
+    )  # fmt: skip
+    assert "ghost0" in eventually(lambda: problems(lab).get("h2/ghost0"))
+    assert "No such device" in problems(lab)["h2/ghost0"]
+    del_port(lab, "h2", "ghost0")
+
+
 def test_one_iface_id_on_two_chassis(lab: Lab) -> None:
     vm = lab.topology.vms[0]
     add_port(lab, "h2", "odd1", f"iface-id={vm.name}")

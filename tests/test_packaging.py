@@ -1,0 +1,208 @@
+"""What is installed: the wheel, the line that runs when an interpreter starts, and the lock. No network is used."""
+
+from __future__ import annotations
+
+import json
+import re
+import site
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("controller", "flows", "ovsdb", "topologies")
+AT_TOP = {"overlay_app.py", "eventlet_compat.py", "ovs_overlay_eventlet.pth"}
+ELSEWHERE = {"controller/overlay_app.py", "controller/eventlet_compat.py"}
+"""Published at the top of the wheel instead."""
+
+
+def build(root: Path, target: str, into: Path) -> Path:
+    """A wheel or sdist of the project there."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(into.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an installer makes of the wheel, but for the scripts."""
+    where = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(where)
+    return where
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+# -- the wheel
+
+
+def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None:
+    files = {name for name in names(wheel) if ".dist-info/" not in name}
+    modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert files == modules - ELSEWHERE | AT_TOP | {"ovsdb/overlay.ovsschema"}
+
+
+def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        told = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
+    assert "overlayctl = controller.cli.main:main" in told["entry_points.txt"]
+    assert "Requires-Dist: ryu==4.34" in told["METADATA"]
+    assert "Apache License" in told["LICENSE"]
+
+
+def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(build(ROOT, "sdist", tmp_path)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert names(build(source, "wheel", tmp_path)) == names(wheel)
+    for name in ("lab", "requirements.lock", "build-constraints.txt", "tests/conftest.py"):
+        assert (source / name).is_file()
+
+
+# -- an interpreter that has it
+
+
+def python(directory: Path, program: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A program in an interpreter that has this directory, and our requirements from the environment we run in."""
+    # -S and by hand: what the environment has of the project itself is not to be found.
+    requirements = [*site.getsitepackages(), site.getusersitepackages()]
+    start = f"import site, sys; sys.path += {requirements!r}; sys.path.insert(0, {str(directory)!r}); "
+    return subprocess.run(
+        [sys.executable, "-S", "-P", "-c", f"{start}site.addsitedir({str(directory)!r})\n{program}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_overlay_app_is_importable_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
+    """As `ryu-manager` does it, without a word; and of its classes it takes exactly one."""
+    program = """
+import inspect, json
+import ryu.cmd.manager
+from ryu.lib import hub
+hub.patch(thread=True)  # as its main() does: eventlet's alarm about locks is no noise of ours either
+import overlay_app
+apps = [name for name, one in vars(overlay_app).items() if inspect.isclass(one)
+        and issubclass(one, ryu.cmd.manager.AppManager.__init__.__globals__["RyuApp"]) and one.__module__ == "overlay_app"]
+print(json.dumps([overlay_app.__file__, apps]))
+"""
+    done = python(unpacked, program, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == [str(unpacked / "overlay_app.py"), ["OverlayApp"]]
+
+
+def test_ryu_does_not_import_without_the_hook(unpacked: Path, tmp_path: Path) -> None:
+    """When this fails, a Ryu or an eventlet has come that needs no hook: take it away."""
+    (unpacked / "ovs_overlay_eventlet.pth").rename(tmp_path / "kept")
+    try:
+        done = python(unpacked, "import ryu.cmd.manager", tmp_path)
+    finally:
+        (tmp_path / "kept").rename(unpacked / "ovs_overlay_eventlet.pth")
+    assert "ALREADY_HANDLED" in done.stderr
+
+
+def test_an_interpreter_starts_with_the_hook_and_no_more(unpacked: Path, tmp_path: Path) -> None:
+    """Not with a package named `controller`, for one: somebody else's module may be called that."""
+    program = "print(*sys.modules)"
+    without = python(tmp_path, program, tmp_path)
+    done = python(unpacked, program, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    loaded = set(done.stdout.split()) - set(without.stdout.split())
+    assert loaded == {"eventlet_compat", "__future__", "importlib.machinery"} - set(without.stdout.split())
+
+
+def test_the_hook_is_silent_when_the_checkout_is_gone(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours.pth").write_bytes((unpacked / "ovs_overlay_eventlet.pth").read_bytes())
+    done = python(tmp_path, "print('eventlet_compat' in sys.modules)", tmp_path)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# -- the lock
+
+
+def locked() -> dict[str, str]:
+    """Version by name of what this Python gets; the rest of each line, from `;` on, is a marker."""
+    lines = re.findall(r"^([^#\s].*?)(?: \\)?$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    found = [Requirement(line) for line in lines]
+    return {
+        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
+        for one in found
+        if one.marker is None or one.marker.evaluate()
+    }
+
+
+def declared() -> list[Requirement]:
+    """What pyproject.toml asks for, the developers' group included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [Requirement(one) for one in project["project"]["dependencies"] + project["dependency-groups"]["dev"]]
+
+
+def needed(names: list[Requirement], lock: dict[str, str]) -> Iterator[Requirement]:
+    """These requirements and theirs, as far as the environment has them to ask."""
+    seen: set[str] = set()
+    todo = list(names)
+    while todo:
+        one = todo.pop()
+        yield one
+        seen_as = f"{canonicalize_name(one.name)}[{','.join(sorted(one.extras))}]"
+        if seen_as in seen:
+            continue
+        seen.add(seen_as)
+        for line in _requires(one.name):
+            inner = Requirement(line)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in ["", *one.extras]):
+                todo.append(inner)
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return []
+
+
+def test_the_lock_holds_what_pyproject_asks_for_and_no_more() -> None:
+    """Made anew by the commands at its top."""
+    lock = locked()
+    asked = list(needed(declared(), lock))
+    wrong = [
+        str(one)
+        for one in asked
+        if not one.specifier.contains(lock.get(canonicalize_name(one.name), "0"), prereleases=True)
+    ]
+    assert wrong == []
+    assert set(lock) - {canonicalize_name(one.name) for one in asked} == set()
+
+
+def test_the_lock_has_a_hash_for_everything_and_names_no_registry() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    for entry in re.split(r"\n(?=[^\s#])", text)[1:]:
+        assert "--hash=sha256:" in entry
+
+
+def test_uv_and_pip_build_under_the_same_constraints() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = (ROOT / "build-constraints.txt").read_text().splitlines()
+    assert project["tool"]["uv"]["build-constraint-dependencies"] == [line for line in lines if line[:1] != "#"]
