@@ -1,0 +1,191 @@
+"""What follows from what was stored: overlay, status, and who may tell of which neighbor."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.packet_in import Arp
+from controller.state import NEIGHBORS_PER_PORT, State
+from flows.compile import compile
+from flows.model import Chassis, Encap, Network, Plug, Port
+from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
+
+CHASSIS = {name: ChassisRow(Chassis(name, f"192.0.2.{name[1:]}"), f"tcp:198.51.100.{name[1:]}:6640") for name in
+           ("h1", "h2", "h3")}  # fmt: skip
+NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra", 200)}
+PORTS = {
+    f"web{number}": Port(f"web{number}", "red", f"02:00:00:00:00:0{number}", (f"10.0.0.{number}",)) for number in (1, 2)
+}
+WEB1 = Plug("h1", "vm1", 1, iface_id="web1")
+WEB2 = Plug("h2", "vm2", 1, iface_id="web2")
+FREE = Plug("h2", "vm9", 9, vni="100")
+UNKNOWN = "02:00:00:00:00:99"
+
+
+def declared(nb_cfg: int = 0, **changes: object) -> Declared:
+    return Declared(**{"chassis": CHASSIS, "networks": NETWORKS, "ports": PORTS, "nb_cfg": nb_cfg, **changes})
+
+
+def store(*plugs: Plug, last: LastKnown | None = None) -> State:
+    """A store that knows the declarations, and every chassis with these plugs."""
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(declared(), last or LastKnown())
+    for name in CHASSIS:
+        state.plug(name, Plugged(tuple(plug for plug in plugs if plug.chassis == name)), ())
+    return state
+
+
+def arp(spa: str, sha: str) -> Arp:
+    return Arp(2, sha, spa, "10.0.0.250")
+
+
+def neighbors(state: State) -> dict[str, str]:
+    return {neighbor.ip: neighbor.mac for neighbor in state.overlay.neighbors}
+
+
+def test_nothing_is_derived_before_the_declarations_are_known() -> None:
+    state = State(changed=pytest.fail, noted=lambda: None)
+    state.plug("h1", Plugged((WEB1,)), ())
+    assert state.version == 0
+
+
+def test_an_undeclared_port_tells_of_its_neighbors() -> None:
+    state = store(FREE)
+    state.see("h2", 9, arp("10.0.0.9", UNKNOWN))
+    assert neighbors(state) == {"10.0.0.9": UNKNOWN}
+    version = state.version
+    state.see("h2", 9, arp("10.0.0.9", UNKNOWN))
+    assert state.version == version, "told twice, nothing is new"
+    state.see("h2", 9, arp("10.0.0.9", "02:00:00:00:00:98"))
+    assert neighbors(state) == {"10.0.0.9": "02:00:00:00:00:98"}, "the address moved"
+    state.plug("h2", Plugged(()), ())
+    assert neighbors(state) == {}, "its place is gone"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (("h2", 9), arp("10.0.0.1", UNKNOWN)),  # an address that is declared
+        (("h2", 9), arp("10.0.0.9", "02:00:00:00:00:01")),  # a MAC that is declared
+        (("h1", 1), arp("10.0.0.9", UNKNOWN)),  # a declared port with somebody else's MAC
+        (("h2", 77), arp("10.0.0.9", UNKNOWN)),  # a port in no network
+        (("h7", 9), arp("10.0.0.9", UNKNOWN)),
+    ],
+)
+def test_who_may_not_tell(place: tuple[str, int], told: Arp) -> None:
+    state = store(WEB1, FREE)
+    state.see(*place, told)
+    assert neighbors(state) == {}
+
+
+def test_a_declared_port_may_tell_of_a_further_address_of_its_own() -> None:
+    state = store(WEB1)
+    state.see("h1", 1, arp("10.0.0.100", "02:00:00:00:00:01"))
+    assert neighbors(state) == {"10.0.0.100": "02:00:00:00:00:01"}
+
+
+def test_one_port_can_not_fill_everything() -> None:
+    state = store(FREE)
+    for number in range(NEIGHBORS_PER_PORT + 50):
+        state.see("h2", 9, arp(f"10.1.{number // 256}.{number % 256}", UNKNOWN))
+    assert len(neighbors(state)) == NEIGHBORS_PER_PORT
+
+
+def test_what_was_last_known_stands_in_until_a_chassis_is_heard() -> None:
+    last = LastKnown(plugs=(WEB1, WEB2), held={"web1": ("h1", "vm1"), "web2": ("h2", "vm2")})
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(declared(), last)
+    assert {binding.port for binding in state.overlay.bindings} == {"web1", "web2"}
+    state.plug("h1", Plugged((WEB1,)), ())
+    assert {binding.port for binding in state.overlay.bindings} == {"web1", "web2"}
+    assert state.status().asked == {"h1"}, "what stands in must not be written over"
+    state.plug("h2", Plugged(()), ())
+    assert {binding.port for binding in state.overlay.bindings} == {"web1"}
+    state.lose("h1", "connection refused")
+    assert {binding.port for binding in state.overlay.bindings} == {"web1"}, "unreachable is not unplugged"
+    assert state.status().chassis["h1"].state == "unreachable"
+
+
+def test_the_holder_keeps_its_port_across_a_restart() -> None:
+    claims = (Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1"))
+    assert [b.chassis for b in store(*claims).overlay.bindings] == ["h1"]
+    last = LastKnown(plugs=claims, held={"web1": ("h2", "b")})
+    assert [b.chassis for b in store(*claims, last=last).overlay.bindings] == ["h2"]
+
+
+def test_a_port_is_up_when_every_connected_switch_has_it() -> None:
+    state = store(WEB1, WEB2)
+
+    def up() -> list[bool]:
+        return [said.up for said in state.status().bindings.values()]
+
+    for name in CHASSIS:
+        state.connect(name, True)
+    assert up() == [False, False]
+    for name in CHASSIS:
+        state.confirm(name, state.version, 0, 40, ())
+    assert up() == [True, True]
+    state.plug("h2", Plugged((WEB2, FREE)), ())
+    assert state.status().bindings["h2", "vm9"].up is False
+    assert up()[:2] == [True, True], "what was up stays up"
+    for name in ("h2", "h3"):
+        state.confirm(name, state.version, 0, 40, ())
+    assert state.status().bindings["h2", "vm9"].up is False, "h1 does not have it yet"
+    state.connect("h1", False)
+    assert state.status().bindings["h2", "vm9"].up is True, "who is away is not waited for"
+
+
+def test_a_chassis_is_ready_when_it_is_reached_connected_and_confirmed() -> None:
+    state = store(WEB1)
+    assert state.status().chassis["h1"].state == "connecting"
+    state.connect("h1", True)
+    state.confirm("h1", state.version, 7, 40, ())
+    said = state.status().chassis["h1"]
+    assert (said.state, said.error, said.cur_cfg, said.flows) == ("ready", "", 7, 40)
+    state.confirm("h1", state.version, 7, 40, ("flow refused",))
+    assert state.status().chassis["h1"].state == "error"
+
+
+def test_chassis_without_a_common_encap_say_so() -> None:
+    alone = ChassisRow(Chassis("h2", "192.0.2.2", frozenset({Encap.GRE})), "tcp:198.51.100.2:6640")
+    other = ChassisRow(Chassis("h1", "192.0.2.1", frozenset({Encap.VXLAN})), "tcp:198.51.100.1:6640")
+    state = store(WEB1, WEB2)
+    state.declare(declared(chassis={"h1": other, "h2": alone}), LastKnown())
+    assert "shares no encap with h2" in state.status().chassis["h1"].error
+    assert "shares no encap with h1" in state.status().chassis["h2"].error
+
+
+EVENTS = st.lists(
+    st.sampled_from(
+        [
+            ("plug", "h1", ()), ("plug", "h1", (WEB1,)), ("plug", "h2", ()), ("plug", "h2", (WEB2,)),
+            ("plug", "h2", (WEB2, FREE)), ("plug", "h3", ()), ("plug", "h3", (Plug("h3", "vm1", 4, vni="200"),)),
+            ("ports", None, ()), ("ports", None, ("web1",)), ("ports", None, ("web1", "web2")),
+            ("lose", "h1", ()), ("lose", "h2", ()),
+        ]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(EVENTS)
+def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[str, str, tuple]]) -> None:
+    """What counts is what is stored last, not how it came to be: a store told only that has the same flows."""
+    state = store()
+    final: dict[str, tuple] = dict.fromkeys(CHASSIS, ())
+    ports = dict(PORTS)
+    for kind, name, what in events:
+        if kind == "plug":
+            final[name] = what
+            state.plug(name, Plugged(what), ())
+        elif kind == "lose":
+            state.lose(name, "away")
+        else:
+            ports = {port: PORTS[port] for port in what}
+            state.declare(declared(ports=ports), LastKnown())
+    fresh = store(*(plug for plugs in final.values() for plug in plugs))
+    fresh.declare(declared(ports=ports), LastKnown())
+    for name in CHASSIS:
+        assert compile(state.overlay, name) == compile(fresh.overlay, name)
