@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("where", metavar="WHERE", help="a chassis, a VM, controller, or underlay")
     shell.set_defaults(run=_shell)
     verbs.add_parser("list", help="the topologies, and the labs that are up").set_defaults(run=_list)
-    # For the help alone: both were taken care of above, and so was setup, by the script that calls us.
+    # For the help alone: these were taken care of above, and so was setup, by the script that calls us.
     verbs.add_parser("demo", help="show what it does on three chassis, and check that it holds")
     verbs.add_parser("bench", help="measure what it costs beside flows written by hand")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
