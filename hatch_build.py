@@ -6,6 +6,4 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
         if version == "editable":
-            build_data["force_include_editable"] = {
-                "controller/eventlet_compat.pth": "ovs_overlay_eventlet.pth"
-            }
+            build_data["force_include_editable"] = {"controller/eventlet_compat.pth": "ovs_overlay_eventlet.pth"}

@@ -2,17 +2,14 @@
 
 `ryu.app.wsgi` imports `eventlet.wsgi.ALREADY_HANDLED`, which eventlet 0.33.3 took away. A `.pth` line of our
 wheel imports this module when the interpreter starts, and it defines the name at the moment that somebody
-imports `eventlet.wsgi`; it imports nothing itself, and costs under a millisecond. It is a top-level module, as
+imports `eventlet.wsgi`; it imports nothing itself, and costs a fraction of a millisecond. It is a top-level module, as
 `overlay_app` is, so that no interpreter has a package named `controller` loaded before anybody asked for it.
 
 When Ryu or python-ovs is imported, what they and eventlet say about their own code is kept from the terminal:
 whoever starts the controller can't do anything about it.
 """
 
-from __future__ import annotations
-
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
 
 _IMPORT_EVENTLET = ("ryu.lib.hub", "ovs.poller")
 
@@ -21,11 +18,13 @@ class _EventletFinder:
     """Finds `eventlet.wsgi` as the path does, and adds the missing name once it is loaded."""
 
     @staticmethod
-    def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(name: str, path=None, target=None):
         if name in _IMPORT_EVENTLET:
             _quieten()
         if name != "eventlet.wsgi":
             return None
+        from importlib.machinery import PathFinder
+
         sys.meta_path.remove(_EventletFinder)
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:

@@ -179,9 +179,7 @@ def answer(story: Story, lab: Lab) -> None:
     arp = sum(len(seen.having("ARP")) for seen in frames.values())
     icmp = sum(len(seen.having("ICMP echo")) for seen in frames.values())
     story.check("web1 has an answer for web3, on another chassis", asked.macs == ("02:00:00:00:00:03",))
-    story.check(
-        "ARP frames on the underlay: none", arp == 0 and icmp > 0, f"{arp} ARP among {icmp} ICMP frames"
-    )
+    story.check("ARP frames on the underlay: none", arp == 0 and icmp > 0, f"{arp} ARP among {icmp} ICMP frames")
 
 
 def explain(story: Story, lab: Lab) -> None:
@@ -194,9 +192,7 @@ def explain(story: Story, lab: Lab) -> None:
     groups = Counter((flow.table.id, kind_of(flow.cookie)) for flow in found)
     story.show([f"{'TABLE':<10} {'FLOWS':>5}  {'WHAT':<22} FOR"])
     last = None
-    for (table, kind), count in sorted(
-        groups.items(), key=lambda item: (item[0][0], item[0][1] or Kind.CONTINUE)
-    ):
+    for (table, kind), count in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or Kind.CONTINUE)):
         name = BY_ID[table].name if table != last else ""
         label, purpose = (kind.label, kind.purpose) if kind is not None else ("?", "not ours")
         story.show([f"{name:<10} {count:>5}  {label:<22} {purpose}"])
@@ -234,7 +230,5 @@ def survive(story: Story, lab: Lab, pings: int) -> None:
         score = read_ping(running.output())
         story.check(f"{name}: no ping lost with the controller dead", score.lost == 0, _score(score))
     changes = [line for line in monitor.output().splitlines() if "event=" in line and "table=60" not in line]
-    story.check(
-        "the controller that came back changed no flow", not changes, f"{len(changes)} flow mods on h1"
-    )
+    story.check("the controller that came back changed no flow", not changes, f"{len(changes)} flow mods on h1")
     story.check("and everything is as it was", lab.ping("web1", "web2", count=2).received > 0)

@@ -1,9 +1,11 @@
 """A lab: a topology made real on this machine, and everything one does with it.
 
-with Lab(TOPOLOGY, "my-lab") as lab:      # chassis run, cables lie, nothing is plugged in
-    lab.up()                              # controller, declarations, plugs; returns when installed
-    assert lab.ping("web1", "web2").lost == 0
-                                          # and nothing is left of it
+In a test, or anywhere else:
+
+    with Lab(TOPOLOGY, "my-lab") as lab:      # chassis run, cables lie, nothing is plugged in
+        lab.up()                              # controller, declarations, plugs; returns when installed
+        assert lab.ping("web1", "web2").lost == 0
+                                              # and nothing is left of it
 """
 
 from __future__ import annotations

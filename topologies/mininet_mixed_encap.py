@@ -1,7 +1,9 @@
 """One network over VXLAN and GRE, in Mininet.
 
-sudo python3 topologies/mininet_mixed_encap.py [--test]
-sudo .venv/bin/mn --custom topologies/mininet_mixed_encap.py --topo mixed_encap --controller none
+Start it with one of:
+
+    sudo python3 topologies/mininet_mixed_encap.py [--test]
+    sudo .venv/bin/mn --custom topologies/mininet_mixed_encap.py --topo mixed_encap --controller none
 """
 
 import sys

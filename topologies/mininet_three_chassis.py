@@ -1,7 +1,9 @@
 """Three chassis, two tenants with the very same MACs and addresses, in Mininet.
 
-sudo python3 topologies/mininet_three_chassis.py [--test]
-sudo .venv/bin/mn --custom topologies/mininet_three_chassis.py --topo three_chassis --controller none
+Start it with one of:
+
+    sudo python3 topologies/mininet_three_chassis.py [--test]
+    sudo .venv/bin/mn --custom topologies/mininet_three_chassis.py --topo three_chassis --controller none
 """
 
 import sys

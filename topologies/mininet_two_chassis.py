@@ -1,7 +1,9 @@
 """Two chassis, one tenant, in Mininet.
 
-sudo python3 topologies/mininet_two_chassis.py [--test]
-sudo .venv/bin/mn --custom topologies/mininet_two_chassis.py --topo two_chassis --controller none
+Start it with one of:
+
+    sudo python3 topologies/mininet_two_chassis.py [--test]
+    sudo .venv/bin/mn --custom topologies/mininet_two_chassis.py --topo two_chassis --controller none
 """
 
 import sys

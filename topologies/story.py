@@ -66,9 +66,7 @@ class Story:
         failed = [what for what, holds, _ in self.checks if not holds]
         took = f"{time.monotonic() - self._began:.0f} s"
         if failed or not self.checks:
-            self.say(
-                f"\n{self.paint(f'{len(failed)} of {len(self.checks)} checks do not hold', 'red')}, after {took}:"
-            )
+            self.say(f"\n{self.paint(f'{len(failed)} of {len(self.checks)} checks do not hold', 'red')}, after {took}:")
             for what in failed:
                 self.say(f"   {what}")
             return 1

@@ -128,9 +128,7 @@ def from_json(plain: dict[str, Any]) -> Topology:
     return Topology(
         plain["name"],
         plain["title"],
-        tuple(
-            Chassis(**each | {"encaps": frozenset(map(Encap, each["encaps"]))}) for each in plain["chassis"]
-        ),
+        tuple(Chassis(**each | {"encaps": frozenset(map(Encap, each["encaps"]))}) for each in plain["chassis"]),
         tuple(Network(**each | {"encap": Encap(each["encap"])}) for each in plain["networks"]),
         tuple(Vm(**each) for each in plain["vms"]),
         plain["picture"],

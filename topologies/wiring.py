@@ -35,8 +35,7 @@ VTEP, NIC, MANAGEMENT = 0, 1, 2
 """Kinds of MAC: the VTEP's address, the bare NIC beneath a VTEP bridge, the management interface."""
 
 QUIET: Final = (
-    "for each in all default; do f=/proc/sys/net/ipv6/conf/$each/disable_ipv6; "
-    "if [ -e $f ]; then echo 1 >$f; fi; done"
+    "for each in all default; do f=/proc/sys/net/ipv6/conf/$each/disable_ipv6; if [ -e $f ]; then echo 1 >$f; fi; done"
 )
 """For any namespace: without, every interface that comes up sends what nobody asked for (MLD, DAD, RS)."""
 
