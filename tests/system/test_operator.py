@@ -28,21 +28,13 @@ pytestmark = pytest.mark.system
 def lab() -> Iterator[Lab]:
     with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
         # What an operator had on h1 before us: a bridge, a port in it, a flow, and what other_config says.
-        built.run("h1", "ovs-vsctl", "add-br", "br-mine", "--", "set", "bridge", "br-mine", "datapath_type=netdev")
-        built.run(
-            "h1",
-            "ovs-vsctl",
-            "add-port",
-            "br-mine",
-            "mine0",
-            "--",
-            "set",
-            "interface",
-            "mine0",
-            "type=internal",
-        )
-        built.run("h1", "ovs-ofctl", "add-flow", "br-mine", "cookie=0x77,priority=7,ip,actions=drop")
-        built.run("h1", "ovs-vsctl", "set", "open_vswitch", ".", "external_ids:mine=yes")
+        for line in (
+            f"ovs-vsctl add-br br-mine -- set bridge br-mine datapath_type={built.datapath}",
+            "ovs-vsctl add-port br-mine mine0 -- set interface mine0 type=internal",
+            "ovs-ofctl add-flow br-mine cookie=0x77,priority=7,ip,actions=drop",
+            "ovs-vsctl set open_vswitch . external_ids:mine=yes",
+        ):
+            built.run("h1", *line.split())
         built.up()
         yield built
         print(built.controller_log())
@@ -193,23 +185,14 @@ def test_names_that_are_taken_are_left_alone_and_named(lab: Lab) -> None:
     assert "overlay-vxlan" not in vsctl(lab, "h3", "list-ports", "br-int").split()
     assert {"web3", "db3"} <= set(vsctl(lab, "h3", "list-ports", "br-int").split())
     eventually(lambda: lab.ping("web1", "web3", count=1).received == 0)
-    vsctl(
-        lab,
-        "h3",
-        "add-port",
-        "br-underlay",
-        "overlay-vxlan",
-        "--",
-        "set",
-        "interface",
-        "overlay-vxlan",
-        "type=internal",
-    )
+    theirs = f"add-br br-theirs -- set bridge br-theirs datapath_type={lab.datapath}"
+    vsctl(lab, "h3", *theirs.split())
+    vsctl(lab, "h3", *"add-port br-theirs overlay-vxlan -- set interface overlay-vxlan type=internal".split())
     add = ("chassis-add", "h3", "tcp:198.51.100.3:6640", "--vtep", "192.0.2.3")
     lab.overlayctl(*add)
     eventually(lambda: "overlay-vxlan is the name of a port that is not ours" in chassis_error(lab, "h3"))
-    assert "overlay-vxlan" in vsctl(lab, "h3", "list-ports", "br-underlay")
-    vsctl(lab, "h3", "del-port", "br-underlay", "overlay-vxlan")
+    assert "overlay-vxlan" in vsctl(lab, "h3", "list-ports", "br-theirs")
+    vsctl(lab, "h3", "del-port", "br-theirs", "overlay-vxlan")
     eventually(lambda: chassis_error(lab, "h3") == "")
     assert reaches(lab, "web1", "web3")
     lab.overlayctl("chassis-del", "h3")
