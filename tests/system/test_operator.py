@@ -185,9 +185,11 @@ def test_names_that_are_taken_are_left_alone_and_named(lab: Lab) -> None:
     assert "overlay-vxlan" not in vsctl(lab, "h3", "list-ports", "br-int").split()
     assert {"web3", "db3"} <= set(vsctl(lab, "h3", "list-ports", "br-int").split())
     eventually(lambda: lab.ping("web1", "web3", count=1).received == 0)
-    theirs = f"add-br br-theirs -- set bridge br-theirs datapath_type={lab.datapath}"
-    vsctl(lab, "h3", *theirs.split())
-    vsctl(lab, "h3", *"add-port br-theirs overlay-vxlan -- set interface overlay-vxlan type=internal".split())
+    for line in (
+        f"add-br br-theirs -- set bridge br-theirs datapath_type={lab.datapath}",
+        "add-port br-theirs overlay-vxlan -- set interface overlay-vxlan type=internal",
+    ):
+        vsctl(lab, "h3", *line.split())
     add = ("chassis-add", "h3", "tcp:198.51.100.3:6640", "--vtep", "192.0.2.3")
     lab.overlayctl(*add)
     eventually(lambda: "overlay-vxlan is the name of a port that is not ours" in chassis_error(lab, "h3"))
