@@ -128,7 +128,7 @@ class ChassisSession:
                 if fault != self._fault:
                     LOG.warning("%s: %s", name, fault)
                 self._fault = fault
-                self._state.lose(name, fault)
+                self._state.lose(name, fault, tried=session.fault != NEW)
             if self._leaving is None:
                 session.block()
         self._leaving()

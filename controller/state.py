@@ -23,11 +23,12 @@ NEIGHBORS_PER_PORT = 256
 class ChassisState:
     """What is known of one chassis, beside its declaration.
 
-    `plugged` is None until its database was read; `fault` says why it can't be now. `applied` is the
-    overlay's version that its switch has confirmed, -1 for none.
+    `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault`
+    why it can't be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none.
     """
 
     plugged: Plugged | None = None
+    tried: bool = False
     fault: str = "not connected yet"
     problems: tuple[str, ...] = ()
     connected: bool = False
@@ -58,7 +59,11 @@ class ChassisState:
 
 @dataclass
 class State:
-    """The store. `changed` is called when the overlay is new, `noted` when only its status is."""
+    """The store. `changed` is called when the overlay is new, `noted` when only its status is.
+
+    `complete` turns true when every chassis was heard or can't be reached, and stays so. Before that a
+    switch that has flows from an earlier run knows more than we do, and is left alone.
+    """
 
     changed: Callable[[], None]
     noted: Callable[[], None]
@@ -67,6 +72,7 @@ class State:
     overlay: Overlay = field(default_factory=Overlay)
     version: int = 0
     nb_cfg: int = 0
+    complete: bool = False
     _last: LastKnown = field(default_factory=LastKnown)
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
@@ -86,6 +92,7 @@ class State:
         for name in set(self.chassis) - set(declared.chassis):
             del self.chassis[name]
         self.derive(other_rows)
+        self._complete()
 
     def plug(self, chassis: str, plugged: Plugged, problems: tuple[str, ...]) -> None:
         """Store what a chassis' database says, and what stood in the way of provisioning it."""
@@ -98,13 +105,21 @@ class State:
             self.derive()
         else:
             self.noted()
+        self._complete()
 
-    def lose(self, chassis: str, fault: str) -> None:
-        """Store that a chassis' database can't be read; what is known of it stays."""
+    def lose(self, chassis: str, fault: str, tried: bool) -> None:
+        """Store that a chassis' database can't be read, at all or (not `tried`) yet; what is known stays."""
         known = self.chassis.get(chassis)
         if known is not None and known.fault != fault:
-            known.fault = fault
+            known.fault, known.tried = fault, known.tried or tried
             self.noted()
+        self._complete()
+
+    def _complete(self) -> None:
+        heard = all(known.plugged is not None or known.tried for known in self.chassis.values())
+        if not self.complete and self.declared is not None and heard:
+            self.complete = True
+            self.changed()
 
     def see(self, chassis: str, ofport: int, arp: Arp) -> None:
         """Store the neighbor an ARP packet from a port tells of, if the port may tell it.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import site
 import subprocess
 import sys
 import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
-from importlib.metadata import requires
+from importlib.metadata import files, requires
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,22 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an installer makes of the wheel, but for the scripts."""
-    where = tmp_path_factory.mktemp("unpacked")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `site-packages` with all that this environment has, but not the project."""
+    where = tmp_path_factory.mktemp("without") / "site-packages"
+    where.mkdir()
+    ours = {path.parts[0] for path in files("ovs-overlay") or []}
+    for entry in (entry for place in site.getsitepackages() for entry in Path(place).glob("*")):
+        if entry.name not in ours:
+            (where / entry.name).symlink_to(entry)
+    return where
+
+
+@pytest.fixture(scope="module")
+def installed(without: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with our wheel in it."""
+    where = tmp_path_factory.mktemp("with") / "site-packages"
+    shutil.copytree(without, where, symlinks=True)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(where)
     return where
@@ -57,9 +71,9 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None:
-    files = {name for name in names(wheel) if ".dist-info/" not in name}
+    found = {name for name in names(wheel) if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    assert files == modules - ELSEWHERE | AT_TOP | {"ovsdb/overlay.ovsschema"}
+    assert found == modules - ELSEWHERE | AT_TOP | {"ovsdb/overlay.ovsschema"}
 
 
 def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
@@ -81,21 +95,15 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 # -- an interpreter that has it
 
 
-def python(directory: Path, program: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A program in an interpreter that has this directory, and our requirements from the environment we run in."""
-    # -S and by hand: what the environment has of the project itself is not to be found.
-    requirements = [*site.getsitepackages(), site.getusersitepackages()]
-    start = f"import site, sys; sys.path += {requirements!r}; sys.path.insert(0, {str(directory)!r}); "
+def python(packages: Path, program: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A program in an interpreter that has this `site-packages`, and no other."""
+    program = f"import site; site.addsitedir({str(packages)!r})\n{program}"
     return subprocess.run(
-        [sys.executable, "-S", "-P", "-c", f"{start}site.addsitedir({str(directory)!r})\n{program}"],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-S", "-P", "-c", program], cwd=cwd, capture_output=True, text=True, check=False
     )
 
 
-def test_overlay_app_is_importable_from_anywhere(unpacked: Path, tmp_path: Path) -> None:
+def test_overlay_app_is_importable_from_anywhere(installed: Path, tmp_path: Path) -> None:
     """As `ryu-manager` does it, without a word; and of its classes it takes exactly one."""
     program = """
 import inspect, json
@@ -108,33 +116,26 @@ classes = [one for one in vars(overlay_app).values() if inspect.isclass(one) and
 apps = [one.__name__ for one in classes if one.__module__ == "overlay_app"]
 print(json.dumps([overlay_app.__file__, apps]))
 """
-    done = python(unpacked, program, tmp_path)
+    done = python(installed, program, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == [str(unpacked / "overlay_app.py"), ["OverlayApp"]]
+    assert json.loads(done.stdout) == [str(installed / "overlay_app.py"), ["OverlayApp"]]
 
 
-def test_ryu_does_not_import_without_the_hook(unpacked: Path, tmp_path: Path) -> None:
+def test_ryu_does_not_import_without_the_hook(without: Path, tmp_path: Path) -> None:
     """When this fails, a Ryu or an eventlet has come that needs no hook: take it away."""
-    (unpacked / "ovs_overlay_eventlet.pth").rename(tmp_path / "kept")
-    try:
-        done = python(unpacked, "import ryu.cmd.manager", tmp_path)
-    finally:
-        (tmp_path / "kept").rename(unpacked / "ovs_overlay_eventlet.pth")
-    assert "ALREADY_HANDLED" in done.stderr
+    assert "ALREADY_HANDLED" in python(without, "import ryu.cmd.manager", tmp_path).stderr
 
 
-def test_an_interpreter_starts_with_the_hook_and_no_more(unpacked: Path, tmp_path: Path) -> None:
+def test_an_interpreter_starts_with_the_hook_and_no_more(without: Path, installed: Path, tmp_path: Path) -> None:
     """Not with a package named `controller`, for one: somebody else's module may be called that."""
-    program = "print(*sys.modules)"
-    without = python(tmp_path, program, tmp_path)
-    done = python(unpacked, program, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert set(done.stdout.split()) - set(without.stdout.split()) == {"eventlet_compat"}
+    before, after = (python(each, "import sys; print(*sys.modules)", tmp_path) for each in (without, installed))
+    assert (after.returncode, after.stderr) == (0, "")
+    assert set(after.stdout.split()) - set(before.stdout.split()) == {"eventlet_compat"}
 
 
-def test_the_hook_is_silent_when_the_checkout_is_gone(unpacked: Path, tmp_path: Path) -> None:
-    (tmp_path / "ours.pth").write_bytes((unpacked / "ovs_overlay_eventlet.pth").read_bytes())
-    done = python(tmp_path, "print('eventlet_compat' in sys.modules)", tmp_path)
+def test_the_hook_is_silent_when_the_checkout_is_gone(installed: Path, tmp_path: Path) -> None:
+    shutil.copy(installed / "ovs_overlay_eventlet.pth", tmp_path)
+    done = python(tmp_path, "import sys; print('eventlet_compat' in sys.modules)", tmp_path)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

@@ -103,9 +103,22 @@ def test_what_was_last_known_stands_in_until_a_chassis_is_heard() -> None:
     assert state.status().asked == {"h1"}, "what stands in must not be written over"
     state.plug("h2", Plugged(()), ())
     assert {binding.port for binding in state.overlay.bindings} == {"web1"}
-    state.lose("h1", "connection refused")
+    state.lose("h1", "connection refused", tried=True)
     assert {binding.port for binding in state.overlay.bindings} == {"web1"}, "unreachable is not unplugged"
     assert state.status().chassis["h1"].state == "unreachable"
+
+
+def test_complete_when_every_chassis_was_heard_or_can_not_be() -> None:
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(declared(), LastKnown())
+    state.plug("h1", Plugged(), ())
+    state.lose("h2", "not connected yet", tried=False)
+    state.plug("h3", Plugged(), ())
+    assert not state.complete
+    state.lose("h2", "connection refused", tried=True)
+    assert state.complete
+    state.declare(declared(chassis={**CHASSIS, "h4": CHASSIS["h3"]}), LastKnown())
+    assert state.complete, "a new chassis holds nobody up"
 
 
 def test_the_holder_keeps_its_port_across_a_restart() -> None:
@@ -181,7 +194,7 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
             final[name] = what
             state.plug(name, Plugged(what), ())
         elif kind == "lose":
-            state.lose(name, "away")
+            state.lose(name, "away", tried=True)
         else:
             ports = {port: PORTS[port] for port in what}
             state.declare(declared(ports=ports), LastKnown())

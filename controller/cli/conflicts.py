@@ -32,8 +32,7 @@ class Claim:
 
 def claims(table: str, row: Row, uuid: str | None = None) -> list[Claim]:
     """What a row claims for itself alone."""
-    return [Claim(table, tuple((column, row[column]) for column in index), uuid)
-            for index in INDEXES.get(table, ())]
+    return [Claim(table, tuple((column, row[column]) for column in index), uuid) for index in INDEXES.get(table, ())]
 
 
 def explain(database: Connection, wanted: Iterable[Claim], deleted: Iterable[tuple[str, Row]]) -> None:
@@ -49,8 +48,9 @@ def explain(database: Connection, wanted: Iterable[Claim], deleted: Iterable[tup
             ports = database.select("Port", [["network", "==", row["_uuid"]]])
             if ports:
                 names = listed([port["name"] for port in ports])
-                raise CommandError(f"network {row['name']!r} still has ports: {names}; delete them first "
-                                   f"(overlayctl port-del NAME)")
+                raise CommandError(
+                    f"network {row['name']!r} still has ports: {names}; delete them first (overlayctl port-del NAME)"
+                )
 
 
 def _taken(database: Connection, claim: Claim, row: Row) -> str:
@@ -61,19 +61,24 @@ def _taken(database: Connection, claim: Claim, row: Row) -> str:
             verb = {"network": "net"}.get(kind, kind)
             return f"{kind} {value!r} exists already; change it with {verb}-set, or choose another name"
         case "Chassis", "ovsdb":
-            return (f"the OVSDB server {value} is that of chassis {row['name']!r} already; "
-                    f"one server is one chassis")
+            return f"the OVSDB server {value} is that of chassis {row['name']!r} already; one server is one chassis"
         case "Chassis", _:
             return f"VTEP {value} is taken by chassis {row['name']!r}; each chassis has an address of its own"
         case "Network", _:
-            return (f"VNI {value} is taken by network {row['name']!r} of tenant {row['tenant']!r}; "
-                    f"choose another VNI, or change that network first")
+            return (
+                f"VNI {value} is taken by network {row['name']!r} of tenant {row['tenant']!r}; "
+                f"choose another VNI, or change that network first"
+            )
         case "Port", _:
-            return (f"MAC {value} is taken by port {row['name']!r} in network {_network(database, row)!r}; "
-                    f"choose another MAC, or change that port first")
+            return (
+                f"MAC {value} is taken by port {row['name']!r} in network {_network(database, row)!r}; "
+                f"choose another MAC, or change that port first"
+            )
         case _:
-            return (f"IP {value} is taken by port {_holder(database, row)!r} in network "
-                    f"{_network(database, row)!r}; choose another IP, or change that port first")
+            return (
+                f"IP {value} is taken by port {_holder(database, row)!r} in network "
+                f"{_network(database, row)!r}; choose another IP, or change that port first"
+            )
 
 
 def _network(database: Connection, row: Row) -> str:

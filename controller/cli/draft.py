@@ -61,8 +61,15 @@ class Draft:
         uuid = uuid_of(row)
         guard = {column: row[column] for column in changes}
         self.operations += [
-            {"op": "wait", "table": table, "where": same_row(uuid), "columns": list(changes),
-             "until": "==", "rows": [guard], "timeout": 0},
+            {
+                "op": "wait",
+                "table": table,
+                "where": same_row(uuid),
+                "columns": list(changes),
+                "until": "==",
+                "rows": [guard],
+                "timeout": 0,
+            },
             {"op": "update", "table": table, "where": same_row(uuid), "row": dict(changes)},
         ]
         self.claims += conflicts.claims(table, {**row, **changes}, uuid)
@@ -79,10 +86,16 @@ class Draft:
             this = same_row(uuid_of(rows[0]))
             there = [{"_uuid": rows[0]["_uuid"]}]
             self.operations += [
-                {"op": "wait", "table": "Overlay_Global", "where": this, "columns": ["_uuid"],
-                 "until": "==", "rows": there, "timeout": 0},
-                {"op": "mutate", "table": "Overlay_Global", "where": this,
-                 "mutations": [["nb_cfg", "+=", 1]]},
+                {
+                    "op": "wait",
+                    "table": "Overlay_Global",
+                    "where": this,
+                    "columns": ["_uuid"],
+                    "until": "==",
+                    "rows": there,
+                    "timeout": 0,
+                },
+                {"op": "mutate", "table": "Overlay_Global", "where": this, "mutations": [["nb_cfg", "+=", 1]]},
             ]
         else:
             # Of two that insert it at once, one breaks the table's maxRows, and comes back to the above.

@@ -67,9 +67,12 @@ def _connect(where: str, named: str | None) -> Connection:
     except ValueError as malformed:
         raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
     except UnreachableError as failure:
-        advice = ("start what serves it, or name another with --db or OVERLAY_DB" if named or named_database()
-                  else "start the controller, which serves it (ryu-manager overlay_app), "
-                       "or name another with --db or OVERLAY_DB")
+        advice = (
+            "start what serves it, or name another with --db or OVERLAY_DB"
+            if named or named_database()
+            else "start the controller, which serves it (ryu-manager overlay_app), "
+            "or name another with --db or OVERLAY_DB"
+        )
         raise CommandError(f"no overlay database at {failure}; {advice}") from None
 
 

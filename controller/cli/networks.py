@@ -38,8 +38,10 @@ def delete(draft: Draft, args: Namespace) -> None:
 
 def show_list(database: Connection, args: Namespace) -> None:
     """`net-list`."""
-    networks, ports = (result["rows"] for result in database.transact(
-        [select("Network"), select("Port", columns=["_uuid", "network"])]))
+    networks, ports = (
+        result["rows"]
+        for result in database.transact([select("Network"), select("Port", columns=["_uuid", "network"])])
+    )
     members = Counter(port["network"][1] for port in ports)
     rows = [
         {column: row[column] for column in COLUMNS[:-1]} | {"ports": members[uuid_of(row)]}

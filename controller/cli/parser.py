@@ -7,8 +7,17 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
-DEFAULTS: Final = {"db": None, "wait": False, "timeout": 30.0, "format": "table", "no_color": False,
-                   "reads": None, "writes": None, "waits": False, "alters": False}
+DEFAULTS: Final = {
+    "db": None,
+    "wait": False,
+    "timeout": 30.0,
+    "format": "table",
+    "no_color": False,
+    "reads": None,
+    "writes": None,
+    "waits": False,
+    "alters": False,
+}
 OVERVIEW: Final = """\
 examples:
   overlayctl chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1
@@ -34,8 +43,7 @@ def parse(argv: Sequence[str]) -> Namespace:
         if not hasattr(args, option):
             setattr(args, option, default)
     if args.alters and all(getattr(args, name) is None for name in args.options):
-        args.refuse("nothing to change; give at least one of "
-                    + ", ".join(f"--{name}" for name in args.options))
+        args.refuse("nothing to change; give at least one of " + ", ".join(f"--{name}" for name in args.options))
     return args
 
 
@@ -44,100 +52,182 @@ def build() -> ArgumentParser:
     # SUPPRESS, so that an option before the verb is not undone by the verb's own default.
     common = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     options = common.add_argument_group("common options (before or after the verb)")
-    options.add_argument("--db", metavar="DB", help="the overlay database: unix:/path or tcp:IP:PORT, "
-                         "several with commas (default: $OVERLAY_DB, else the controller's own)")
+    options.add_argument(
+        "--db",
+        metavar="DB",
+        help="the overlay database: unix:/path or tcp:IP:PORT, "
+        "several with commas (default: $OVERLAY_DB, else the controller's own)",
+    )
     options.add_argument("--wait", action="store_true", help="return when every chassis has installed it")
     options.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait (default: 30)")
     options.add_argument("--format", choices=("table", "json"), help="how to print (default: table)")
     options.add_argument("--no-color", action="store_true", help="no colours, even on a terminal")
 
     parser = ArgumentParser(
-        prog="overlayctl", parents=[common], epilog=OVERVIEW,
+        prog="overlayctl",
+        parents=[common],
+        epilog=OVERVIEW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Declares tenants' networks and ports, and the hosts (chassis) they live on.")
+        description="Declares tenants' networks and ports, and the hosts (chassis) they live on.",
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
 
     def verb(name: str, text: str, *examples: str, **defaults: Any) -> ArgumentParser:
         lines = ["examples:", *(f"  overlayctl {example}" for example in examples)]
         added: ArgumentParser = verbs.add_parser(
-            name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter, epilog="\n".join(lines))
+            name,
+            parents=[common],
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="\n".join(lines),
+        )
         added.set_defaults(refuse=added.error, **defaults)
         return added
 
     _chassis(verb)
     _networks(verb)
     _ports(verb)
-    verb("sync", "wait until every chassis has installed all that is declared", "sync --timeout 10",
-         writes="waiting:sync", waits=True)
-    show = verb("show", "show chassis, networks, ports, where they are, and what is wrong", "show",
-                "show --format json", reads="show:show")
+    verb(
+        "sync",
+        "wait until every chassis has installed all that is declared",
+        "sync --timeout 10",
+        writes="waiting:sync",
+        waits=True,
+    )
+    show = verb(
+        "show",
+        "show chassis, networks, ports, where they are, and what is wrong",
+        "show",
+        "show --format json",
+        reads="show:show",
+    )
     show.epilog = f"{show.epilog}\n\n{SHOW_JSON}"
     return parser
 
 
 def _chassis(verb: Any) -> None:
-    add = verb("chassis-add", "add a host that runs OVS",
-               "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1",
-               "chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2 --encap gre --datapath netdev",
-               writes="chassis:add")
+    add = verb(
+        "chassis-add",
+        "add a host that runs OVS",
+        "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1",
+        "chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2 --encap gre --datapath netdev",
+        writes="chassis:add",
+    )
     add.add_argument("name", metavar="NAME", help="its name")
-    add.add_argument("ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT] ('ovs-vsctl set-manager "
-                     "ptcp:6640' on the host opens it), or unix:/path on this host")
+    add.add_argument(
+        "ovsdb",
+        metavar="OVSDB",
+        help="its OVSDB server: tcp:IP[:PORT] ('ovs-vsctl set-manager "
+        "ptcp:6640' on the host opens it), or unix:/path on this host",
+    )
     add.add_argument("--may-exist", action="store_true", help="no error when it exists, and is just this")
-    alter = verb("chassis-set", "change a chassis", "chassis-set h1 --vtep 192.0.2.11",
-                 "chassis-set h1 --encap vxlan,gre --datapath auto", writes="chassis:change", alters=True,
-                 options=("ovsdb", "vtep", "encap", "datapath", "controller"))
+    alter = verb(
+        "chassis-set",
+        "change a chassis",
+        "chassis-set h1 --vtep 192.0.2.11",
+        "chassis-set h1 --encap vxlan,gre --datapath auto",
+        writes="chassis:change",
+        alters=True,
+        options=("ovsdb", "vtep", "encap", "datapath", "controller"),
+    )
     alter.add_argument("name", metavar="NAME")
     alter.add_argument("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT] or unix:/path")
     for parser, needed in (add, True), (alter, False):
         parser.add_argument("--vtep", metavar="IP", required=needed, help="the address its tunnels end at")
-        parser.add_argument("--encap", metavar="ENCAP", action="append", help="a kind of tunnel it offers, "
-                            "vxlan or gre; repeat it or use commas" + (" (default: both)" if needed else ""))
-        parser.add_argument("--datapath", metavar="TYPE", help="system (kernel), netdev (userspace), or auto"
-                            + (" (default): what the host can" if needed else ": what the host can"))
-        parser.add_argument("--controller", metavar="tcp:IP:PORT", help="the controller's address as this "
-                            "chassis sees it, or auto: the one it connects from")
+        parser.add_argument(
+            "--encap",
+            metavar="ENCAP",
+            action="append",
+            help="a kind of tunnel it offers, "
+            "vxlan or gre; repeat it or use commas" + (" (default: both)" if needed else ""),
+        )
+        parser.add_argument(
+            "--datapath",
+            metavar="TYPE",
+            help="system (kernel), netdev (userspace), or auto"
+            + (" (default): what the host can" if needed else ": what the host can"),
+        )
+        parser.add_argument(
+            "--controller",
+            metavar="tcp:IP:PORT",
+            help="the controller's address as this chassis sees it, or auto: the one it connects from",
+        )
     _delete(verb, "chassis", "remove a chassis from the overlay", "h1")
-    verb("chassis-list", "list the chassis", "chassis-list", "chassis-list --format json",
-         reads="chassis:show_list")
+    verb("chassis-list", "list the chassis", "chassis-list", "chassis-list --format json", reads="chassis:show_list")
 
 
 def _networks(verb: Any) -> None:
-    add = verb("net-add", "add a network: a tenant's layer-2 domain", "net-add red --tenant acme --vni 100",
-               "net-add blue --tenant umbra --vni 200 --encap gre", writes="networks:add")
-    alter = verb("net-set", "change a network", "net-set red --encap gre", writes="networks:change",
-                 alters=True, options=("tenant", "vni", "encap"))
+    add = verb(
+        "net-add",
+        "add a network: a tenant's layer-2 domain",
+        "net-add red --tenant acme --vni 100",
+        "net-add blue --tenant umbra --vni 200 --encap gre",
+        writes="networks:add",
+    )
+    alter = verb(
+        "net-set",
+        "change a network",
+        "net-set red --encap gre",
+        writes="networks:change",
+        alters=True,
+        options=("tenant", "vni", "encap"),
+    )
     for parser, needed in (add, True), (alter, False):
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--tenant", metavar="TENANT", required=needed, help="who owns it")
         parser.add_argument("--vni", metavar="VNI", required=needed, help="its number, 1..16777215")
-        parser.add_argument("--encap", metavar="ENCAP", help="vxlan or gre: the tunnel its chassis use where "
-                            "both ends offer it" + (" (default: vxlan)" if needed else ""))
+        parser.add_argument(
+            "--encap",
+            metavar="ENCAP",
+            help="vxlan or gre: the tunnel its chassis use where "
+            "both ends offer it" + (" (default: vxlan)" if needed else ""),
+        )
     add.add_argument("--may-exist", action="store_true", help="no error when it exists, and is just this")
     _delete(verb, "net", "remove a network that has no ports", "red")
     verb("net-list", "list the networks", "net-list", reads="networks:show_list")
 
 
 def _ports(verb: Any) -> None:
-    add = verb("port-add", "add a port: a place where a VM or container plugs in",
-               "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1",
-               "--wait port-add web2 --net red --mac 02:00:00:00:00:02 --ip 10.0.0.2,10.0.0.3",
-               writes="ports:add")
-    alter = verb("port-set", "change a port", "port-set web1 --ip 10.0.0.7", "port-set web1 --ip none",
-                 writes="ports:change", alters=True, options=("mac", "ip"))
+    add = verb(
+        "port-add",
+        "add a port: a place where a VM or container plugs in",
+        "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1",
+        "--wait port-add web2 --net red --mac 02:00:00:00:00:02 --ip 10.0.0.2,10.0.0.3",
+        writes="ports:add",
+    )
+    alter = verb(
+        "port-set",
+        "change a port",
+        "port-set web1 --ip 10.0.0.7",
+        "port-set web1 --ip none",
+        writes="ports:change",
+        alters=True,
+        options=("mac", "ip"),
+    )
     for parser, needed in (add, True), (alter, False):
         parser.add_argument("name", metavar="NAME", help="the interface's external_ids:iface-id")
         parser.add_argument("--mac", metavar="MAC", required=needed, help="its MAC, unique in the network")
-        parser.add_argument("--ip", metavar="IP", action="append", help="an address, unique in the network; "
-                            "repeat it or use commas" + ("" if needed else "; replaces all; none: no IP"))
+        parser.add_argument(
+            "--ip",
+            metavar="IP",
+            action="append",
+            help="an address, unique in the network; "
+            "repeat it or use commas" + ("" if needed else "; replaces all; none: no IP"),
+        )
     add.add_argument("--net", metavar="NETWORK", required=True, help="the network it is in")
     add.add_argument("--may-exist", action="store_true", help="no error when it exists, and is just this")
     _delete(verb, "port", "remove a port, and with it its addresses", "web1")
-    verb("port-list", "list the ports", "port-list", "port-list --net red --format json",
-         reads="ports:show_list").add_argument("--net", metavar="NETWORK", help="only those of this network")
-    wait = verb("port-wait", "wait until a port is plugged in and up", "port-wait web1 --timeout 10",
-                "port-wait h1/vm9", reads="waiting:wait_port")
+    verb(
+        "port-list", "list the ports", "port-list", "port-list --net red --format json", reads="ports:show_list"
+    ).add_argument("--net", metavar="NETWORK", help="only those of this network")
+    wait = verb(
+        "port-wait",
+        "wait until a port is plugged in and up",
+        "port-wait web1 --timeout 10",
+        "port-wait h1/vm9",
+        reads="waiting:wait_port",
+    )
     wait.add_argument("name", metavar="PORT", help="a port, or CHASSIS/INTERFACE for an undeclared one")
 
 

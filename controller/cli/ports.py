@@ -27,8 +27,10 @@ def add(draft: Draft, args: Namespace) -> None:
         draft.insert("Port", row | {"addresses": as_set(_addresses(draft, network, ips, []))})
         return
     if present["network"] != network:
-        raise CommandError(f"port {name!r} exists in another network than {args.net!r}; "
-                           f"delete it there first (overlayctl port-del {name})")
+        raise CommandError(
+            f"port {name!r} exists in another network than {args.net!r}; "
+            f"delete it there first (overlayctl port-del {name})"
+        )
     here = {"mac": present["mac"], "ip": as_set([row["ip"] for row in _own_addresses(draft, present)])}
     if differs := conflicts.difference(here, {"mac": mac, "ip": as_set(ips)}):
         raise CommandError(f"port {name!r} exists with {differs}; change it with port-set")
@@ -55,8 +57,9 @@ def delete(draft: Draft, args: Namespace) -> None:
 
 def show_list(database: Connection, args: Namespace) -> None:
     """`port-list`."""
-    networks, ports, addresses = (result["rows"] for result in database.transact(
-        [select("Network"), select("Port"), select("Address")]))
+    networks, ports, addresses = (
+        result["rows"] for result in database.transact([select("Network"), select("Port"), select("Address")])
+    )
     names = {uuid_of(row): row["name"] for row in networks}
     if args.net is not None and args.net not in names.values():
         raise CommandError(f"there is no network {args.net!r}; {one_of(list(names.values()), args.net)}")

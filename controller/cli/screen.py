@@ -12,10 +12,18 @@ from typing import Any, Final
 from controller.cli.tables import aligned, paint
 
 WIDTH: Final = 100
-COLOUR_OF: Final = {"ready": "green", "up": "green", "error": "red", "unreachable": "red", "problem": "red",
-                    "connecting": "yellow", "new": "yellow", "down": "yellow", "not plugged in": "yellow"}
-KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac",
-               "overlay_ip": "overlay-ip"}
+COLOUR_OF: Final = {
+    "ready": "green",
+    "up": "green",
+    "error": "red",
+    "unreachable": "red",
+    "problem": "red",
+    "connecting": "yellow",
+    "new": "yellow",
+    "down": "yellow",
+    "not plugged in": "yellow",
+}
+KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac", "overlay_ip": "overlay-ip"}
 """The external_ids of an interface, by the column of Binding that keeps each."""
 
 Painter = Callable[[str, str], str]
@@ -23,6 +31,7 @@ Painter = Callable[[str, str], str]
 
 def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
     """The lines of one screen."""
+
     def painted(text: str, colour: str) -> str:
         return paint(text, colour, colours)
 
@@ -34,13 +43,19 @@ def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
     if seen["unresolved"]:
         yield ""
         yield painted("Interfaces in no network", "bold")
-        yield from _table([["interface", "says", "status"],
-                           *([_where(place), _says(place), _status(place)] for place in seen["unresolved"])],
-                          "  ", painted)
+        yield from _table(
+            [
+                ["interface", "says", "status"],
+                *([_where(place), _says(place), _status(place)] for place in seen["unresolved"]),
+            ],
+            "  ",
+            painted,
+        )
     if seen["configured"] > seen["installed"]:
         yield ""
-        yield painted(f"Configuration {seen['configured']} is asked for, {seen['installed']} is installed "
-                      f"everywhere.", "yellow")
+        yield painted(
+            f"Configuration {seen['configured']} is asked for, {seen['installed']} is installed everywhere.", "yellow"
+        )
     if seen["problems"]:
         yield ""
         yield painted("Problems", "bold")
@@ -54,11 +69,25 @@ def _chassis(chassis: Sequence[dict[str, Any]], painted: Painter) -> Iterator[st
     if not chassis:
         yield "  none yet; overlayctl chassis-add NAME tcp:IP:6640 --vtep IP"
         return
-    yield from _table([
-        ["name", "vtep", "encaps", "datapath", "ovsdb", "flows", "state"],
-        *([row["name"], row["vtep"], ",".join(row["encaps"]) or "-", row["datapath"], row["ovsdb"],
-           str(row["flows"]), row["state"]] for row in chassis),
-    ], "  ", painted)
+    yield from _table(
+        [
+            ["name", "vtep", "encaps", "datapath", "ovsdb", "flows", "state"],
+            *(
+                [
+                    row["name"],
+                    row["vtep"],
+                    ",".join(row["encaps"]) or "-",
+                    row["datapath"],
+                    row["ovsdb"],
+                    str(row["flows"]),
+                    row["state"],
+                ]
+                for row in chassis
+            ),
+        ],
+        "  ",
+        painted,
+    )
 
 
 def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:
@@ -67,8 +96,10 @@ def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[
     for position, network in enumerate(networks):
         if position:
             yield ""
-        yield (f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
-               f"{network['encap']}")
+        yield (
+            f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
+            f"{network['encap']}"
+        )
         rows = [["port", "mac", "ip", "where", "status"]]
         for port in network["ports"]:
             rows += _port(port)
@@ -80,10 +111,14 @@ def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[
         else:
             yield f"    no ports yet; overlayctl port-add NAME --net {network['name']} --mac MAC --ip IP"
         if network["neighbors"]:
-            yield from _table([
-                ["learned ip", "mac", "where"],
-                *([row["ip"], row["mac"], _where(row)] for row in network["neighbors"]),
-            ], "    ", painted)
+            yield from _table(
+                [
+                    ["learned ip", "mac", "where"],
+                    *([row["ip"], row["mac"], _where(row)] for row in network["neighbors"]),
+                ],
+                "    ",
+                painted,
+            )
 
 
 def _port(port: dict[str, Any]) -> Iterator[list[str]]:
@@ -133,10 +168,16 @@ def _elided(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     tail = most // 2
-    return f"{text[:most - 1 - tail]}…{text[len(text) - tail:]}"
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def _wrapped(indent: str, text: str, painted: Painter, colour: str | None = None) -> Iterator[str]:
-    for line in textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ",
-                              break_on_hyphens=False, break_long_words=False):
+    for line in textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    ):
         yield painted(line, colour) if colour else line

@@ -71,8 +71,9 @@ def overview(tables: dict[str, list[Row]]) -> dict[str, Any]:
     }
 
 
-def _places(bindings: Sequence[Row], declared: set[str], networks: set[str],
-            silent: set[str]) -> tuple[Any, Any, list[Any]]:
+def _places(
+    bindings: Sequence[Row], declared: set[str], networks: set[str], silent: set[str]
+) -> tuple[Any, Any, list[Any]]:
     """Bindings as places: of each declared port, of each network's undeclared ones, and of no network."""
     of_port, of_network, unresolved = defaultdict(list), defaultdict(list), []
     for row in bindings:
@@ -113,11 +114,13 @@ def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, st
     """What is wrong, where, and what to do about it where the controller's own words do not say."""
     of_chassis = [
         {"where": f"chassis {host['name']}", "what": host["error"] or host["state"], "advice": _advice(host)}
-        for host in hosts if host["error"] or host["state"] in ("unreachable", "error")
+        for host in hosts
+        if host["error"] or host["state"] in ("unreachable", "error")
     ]
     of_interface = [
         {"where": f"{row['chassis']}/{row['interface']}", "what": row["error"], "advice": ""}
-        for row in bindings if row["error"]
+        for row in bindings
+        if row["error"]
     ]
     return of_chassis + of_interface
 
@@ -127,9 +130,13 @@ def _advice(host: Row) -> str:
     if host["state"] in SILENT and (ovsdb in host["error"] or not host["error"]):
         if ovsdb.startswith("unix:"):
             return f"is Open vSwitch running? Another server: overlayctl chassis-set {name} --ovsdb OVSDB"
-        return (f"on the host: ovs-vsctl set-manager ptcp:{ovsdb.rpartition(':')[2]}; if the address is "
-                f"wrong: overlayctl chassis-set {name} --ovsdb tcp:IP:PORT")
+        return (
+            f"on the host: ovs-vsctl set-manager ptcp:{ovsdb.rpartition(':')[2]}; if the address is "
+            f"wrong: overlayctl chassis-set {name} --ovsdb tcp:IP:PORT"
+        )
     if "OpenFlow" in host["error"]:
-        return (f"can the host reach the controller there? Another address: "
-                f"overlayctl chassis-set {name} --controller tcp:IP:PORT")
+        return (
+            f"can the host reach the controller there? Another address: "
+            f"overlayctl chassis-set {name} --controller tcp:IP:PORT"
+        )
     return ""

@@ -33,8 +33,7 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines with the columns of all rows below each other."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def print_json(value: Any) -> None:
@@ -47,7 +46,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[dict[str, Any]], args: Nam
     if args.format == "json":
         print_json(rows)
     elif rows:
-        heading, *lines = aligned([[column.upper() for column in columns],
-                                   *([cell(row[column]) for column in columns] for row in rows)])
+        heading, *lines = aligned(
+            [[column.upper() for column in columns], *([cell(row[column]) for column in columns] for row in rows)]
+        )
         print(paint(heading, "bold", coloured(args)))
         print("\n".join(lines))

@@ -38,14 +38,18 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
     if _wait(where, timeout, [_until("Chassis", behind, "=="), _until("Overlay_Global", behind, "==")]):
         return
     with connect(where) as database:
-        late, globally = (result["rows"] for result in database.transact(
-            [select("Chassis", behind), select("Overlay_Global", behind)]))
+        late, globally = (
+            result["rows"]
+            for result in database.transact([select("Chassis", behind), select("Overlay_Global", behind)])
+        )
     if not late and not globally:
         return
     stored = f"configuration {number} is stored, but not installed on every chassis within {timeout:g} s"
     if globally and all(row["cur_cfg"] < number for row in globally) and not any(map(_known, late)):
-        raise NotInstalledError(f"{stored}: the controller has not taken it up; is it running "
-                                f"(ryu-manager overlay_app) and connected to {where}?")
+        raise NotInstalledError(
+            f"{stored}: the controller has not taken it up; is it running "
+            f"(ryu-manager overlay_app) and connected to {where}?"
+        )
     if not late:
         raise NotInstalledError(f"{stored}: the controller is still busy with it")
     raise NotInstalledError(f"{stored}: " + "; ".join(sorted(map(_late, late))))
@@ -62,8 +66,9 @@ def wait_port(database: Connection, args: Namespace) -> None:
     up = [*place, ["up", "==", True]]
     if _wait(database.where, args.timeout, [_until("Binding", up, "!=")]):
         return
-    bindings, known = (result["rows"] for result in database.transact(
-        [select("Binding", place), select("Chassis", columns=["name"])]))
+    bindings, known = (
+        result["rows"] for result in database.transact([select("Binding", place), select("Chassis", columns=["name"])])
+    )
     late = f"port {args.name} is not up after {args.timeout:g} s"
     if any(row["up"] for row in bindings):
         return
@@ -71,17 +76,19 @@ def wait_port(database: Connection, args: Namespace) -> None:
         reason = row["error"] or "the controller has not set it up yet"
         raise CommandError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")
     if slash and all(row["name"] != chassis for row in known):
-        raise CommandError(f"{late}: there is no chassis {chassis!r}; "
-                           f"{one_of([row['name'] for row in known], chassis)}")
+        raise CommandError(
+            f"{late}: there is no chassis {chassis!r}; {one_of([row['name'] for row in known], chassis)}"
+        )
     mark = f"external_ids:{'overlay-vni=VNI' if slash else 'iface-id=' + args.name}"
-    raise CommandError(f"{late}: it is not plugged in; on its chassis: ovs-vsctl add-port br-int "
-                       f"{interface or 'INTERFACE'} -- set interface {interface or 'INTERFACE'} {mark}")
+    raise CommandError(
+        f"{late}: it is not plugged in; on its chassis: ovs-vsctl add-port br-int "
+        f"{interface or 'INTERFACE'} -- set interface {interface or 'INTERFACE'} {mark}"
+    )
 
 
 def _until(table: str, where: Sequence[Any], comparison: str) -> Operation:
     """Waits until no row (`==`), or any row (`!=`), meets the conditions."""
-    return {"op": "wait", "table": table, "where": list(where), "columns": ["_uuid"],
-            "until": comparison, "rows": []}
+    return {"op": "wait", "table": table, "where": list(where), "columns": ["_uuid"], "until": comparison, "rows": []}
 
 
 def _wait(where: str, timeout: float, conditions: Sequence[Operation]) -> bool:
@@ -94,8 +101,9 @@ def _wait(where: str, timeout: float, conditions: Sequence[Operation]) -> bool:
             span = min(left, SLICE)
             try:
                 database = database or connect(where)
-                database.transact([{**condition, "timeout": int(span * 1000)} for condition in conditions],
-                                  span + SLICE)
+                database.transact(
+                    [{**condition, "timeout": int(span * 1000)} for condition in conditions], span + SLICE
+                )
             except TransactionError as refused:
                 if refused.error != "timed out":
                     raise
@@ -123,5 +131,7 @@ def _known(chassis: Row) -> bool:
 
 def _late(chassis: Row) -> str:
     said = f" ({chassis['error']})" if chassis["error"] else ""
-    return (f"chassis {chassis['name']} is {optional(chassis['state']) or 'new'}{said}, "
-            f"at configuration {chassis['cur_cfg']}")
+    return (
+        f"chassis {chassis['name']} is {optional(chassis['state']) or 'new'}{said}, "
+        f"at configuration {chassis['cur_cfg']}"
+    )

@@ -35,8 +35,8 @@ def name(written: str, what: str) -> str:
     """The name of a chassis, network, tenant or port."""
     if not NAME.fullmatch(written):
         raise CommandError(
-            f"{what} {written!r} is no name: 1 to 63 letters, digits, '.', '_' or '-', "
-            f"the first a letter or a digit")
+            f"{what} {written!r} is no name: 1 to 63 letters, digits, '.', '_' or '-', the first a letter or a digit"
+        )
     return written
 
 

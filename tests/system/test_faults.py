@@ -27,6 +27,10 @@ def reaches(lab: Lab, source: str, target: str) -> None:
     eventually(lambda: lab.ping(source, target, count=1).lost == 0, 30, f"{source} -> {target}")
 
 
+def states_of(lab: Lab) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in shown(lab)["chassis"]}
+
+
 def test_ovs_vswitchd_dies_and_comes_back(lab: Lab) -> None:
     """Its flows are gone with it; all are installed again, and the others lost nothing meanwhile."""
     before = sorted(flows(lab, "h2"))
@@ -47,12 +51,33 @@ def test_a_chassis_database_server_dies_and_comes_back(lab: Lab) -> None:
     settle(lab)
     with lab.pinging("web1", "web2") as pings, watching_flows(lab, "h2") as events:
         lab.signal_daemon("h2", "ovsdb-server", signal.SIGKILL)
-        eventually(lambda: {row["name"]: row["state"] for row in shown(lab)["chassis"]}["h2"] == "unreachable")
+        eventually(lambda: states_of(lab)["h2"] == "unreachable")
         lab.start_daemon("h2", "ovsdb-server")
-        eventually(lambda: {row["state"] for row in shown(lab)["chassis"]} == {"ready"}, 30)
+        eventually(lambda: set(states_of(lab).values()) == {"ready"}, 30)
         settle(lab)
     assert pings().lost <= 1
     assert events.of_ours() == []
+
+
+def test_a_restart_while_a_chassis_is_away_cuts_nobody_off(lab: Lab) -> None:
+    """What was last known of h3 stands in for it: the new controller changes no flow, on h1 nor on h3."""
+    settle(lab)
+    with (
+        lab.pinging("web1", "web3") as pings,
+        watching_flows(lab, "h1") as one,
+        watching_flows(lab, "h3") as three,
+    ):
+        lab.cut("h3", "management")
+        lab.stop_controller(signal.SIGKILL)
+        lab.start_controller()
+        states = eventually(lambda: (found := states_of(lab))["h1"] == found["h2"] == "ready" and found, 30)
+        assert states["h3"] != "ready"
+        lab.heal("h3", "management")
+        eventually(lambda: set(states_of(lab).values()) == {"ready"}, 40)
+        settle(lab)
+    assert pings().lost <= 1
+    assert one.of_ours() == []
+    assert three.of_ours() == []
 
 
 def test_flows_deleted_by_hand_come_back(lab: Lab) -> None:
