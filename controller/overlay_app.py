@@ -5,8 +5,10 @@ Configuration is by environment (`OVERLAY_DB`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
-from ovsdb import embedded, paths
+from ovsdb import embedded, paths, remotes, rpc
 from ovsdb.provision import OPENFLOW_PORT, datapath_id
 
 LOG: Final = logging.getLogger("overlay.app")
@@ -48,15 +50,17 @@ class OverlayApp(app_manager.RyuApp):
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
         self._server: embedded.EmbeddedServer | None = None
-        self._overlay = OverlaySession(self._database(), self._state)
+        database = self._database()
+        refuse_taken_port(self.CONF.ofp_listen_host, self.CONF.ofp_tcp_listen_port)
+        self._overlay = OverlaySession(database, self._state)
         spawn(self._overlay.run)
 
     def _database(self) -> str:
         """The overlay database's remote: the one named, else that of a child of ours."""
         named = paths.named_database()
-        if named:
-            return named
         try:
+            if named:
+                return check_named(named)
             self._server = embedded.start(paths.database_path(), paths.socket_path())
         except embedded.DatabaseError as error:
             sys.exit(f"overlay_app: {error}")
@@ -140,6 +144,36 @@ class OverlayApp(app_manager.RyuApp):
         arp = parse_arp(bytes(event.msg.data))
         if name is not None and arp is not None:
             self._state.see(name, event.msg.match["in_port"], arp)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """End the process when somebody listens where switches are to connect.
+
+    Ryu would listen beside them (SO_REUSEPORT), and each would get some of the switches.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host or "0.0.0.0", port))
+        except OSError as error:
+            sys.exit(
+                f"overlay_app: can't listen for switches on TCP port {port}: {error.strerror}; end what listens there "
+                "(another controller? ss -ltnp shows it), or choose another with --ofp-tcp-listen-port"
+            )
+
+
+def check_named(database: str) -> str:
+    """The remote(s) that were named, as they are; DatabaseError when what answers there is no overlay database.
+
+    One that does not answer yet is waited for later.
+    """
+    try:
+        remotes.remotes(database)
+        with contextlib.suppress(rpc.UnreachableError), rpc.connect(database) as connection:
+            connection.select("Overlay_Global")
+    except ValueError as error:
+        raise rpc.DatabaseError(f"OVERLAY_DB: {error}") from error
+    return database
 
 
 def timed_log() -> None:

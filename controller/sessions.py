@@ -13,7 +13,7 @@ from typing import Final
 
 from controller.state import State
 from ovsdb import snapshot, status, vswitch
-from ovsdb.provision import Wanted, controller_target, provision, withdraw
+from ovsdb.provision import Wanted, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow
 
@@ -54,7 +54,8 @@ class OverlaySession:
 
     def _say(self, how: str) -> None:
         if how != self._told:
-            LOG.warning("overlay database %s: %s", self._session.remote, how)
+            level = logging.INFO if how == "connected" else logging.WARNING
+            LOG.log(level, "overlay database %s: %s", self._session.remote, how)
             self._told = how
 
     def _read(self) -> None:
@@ -136,7 +137,7 @@ class ChassisSession:
 
     def _keep(self) -> None:
         """Provision and read."""
-        session, row = self._session, self._row
+        session, row, declared = self._session, self._row, self._state.nb_cfg
         target = controller_target(row.controller, session.local_address, self._openflow_port)
         try:
             problems = provision(session, Wanted(row.chassis, target, row.datapath_type))
@@ -146,7 +147,8 @@ class ChassisSession:
             if problem not in self._problems:
                 LOG.error("%s: %s", row.chassis.name, problem)
         self._problems = problems
-        self._state.plug(row.chassis.name, snapshot.plugged(session.idl, row.chassis.name), problems)
+        done = declared if settled(session.idl) and not problems else None
+        self._state.plug(row.chassis.name, snapshot.plugged(session.idl, row.chassis.name), problems, done)
 
     def _withdraw(self) -> None:
         name = self._row.chassis.name

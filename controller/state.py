@@ -24,7 +24,9 @@ class ChassisState:
     """What is known of one chassis, beside its declaration.
 
     `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault`
-    why it can't be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none.
+    why it can't be read now. `applied` is the
+    overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the
+    sequence numbers up to which its flows and its database are as declared.
     """
 
     plugged: Plugged | None = None
@@ -34,6 +36,7 @@ class ChassisState:
     connected: bool = False
     applied: int = -1
     cur_cfg: int = 0
+    provisioned_cfg: int = 0
     flows: int = 0
     refused: tuple[str, ...] = ()
     datapath_id: str = ""
@@ -94,13 +97,21 @@ class State:
         self.derive(other_rows)
         self._complete()
 
-    def plug(self, chassis: str, plugged: Plugged, problems: tuple[str, ...]) -> None:
-        """Store what a chassis' database says, and what stood in the way of provisioning it."""
+    def plug(
+        self, chassis: str, plugged: Plugged, problems: tuple[str, ...] = (), provisioned: int | None = None
+    ) -> None:
+        """Store what a chassis' database says, and what stood in the way of provisioning it.
+
+        `provisioned` is the sequence number of the declarations that were provisioned, None where that is
+        not done yet.
+        """
         known = self.chassis.get(chassis)
         if known is None:
             return
-        before = known.plugged
+        before = known.plugged if not known.fault else None
         known.fault, known.problems, known.plugged = "", problems, plugged
+        if provisioned is not None:
+            known.provisioned_cfg = provisioned
         if before is None or before.plugs != plugged.plugs:
             self.derive()
         else:
@@ -112,7 +123,7 @@ class State:
         known = self.chassis.get(chassis)
         if known is not None and known.fault != fault:
             known.fault, known.tried = fault, known.tried or tried
-            self.noted()
+            self.derive()
         self._complete()
 
     def _complete(self) -> None:
@@ -165,6 +176,7 @@ class State:
             self.declared.ports,
             self.plugs(),
             held if self.version else self._last.held,
+            {name for name, known in self.chassis.items() if known.tried and known.fault},
         )
         places = {(binding.network, binding.chassis, binding.interface) for binding in bound.bindings}
         self._neighbors = {
@@ -212,9 +224,10 @@ class State:
         chassis = {}
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
+            installed = min(known.cur_cfg, known.provisioned_cfg)
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, known.cur_cfg, known.flows)
+            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)
         by_place = {(binding.chassis, binding.interface): binding for binding in self.overlay.bindings}
         bindings = {}
         for plug in self.plugs():

@@ -5,7 +5,7 @@ A problem concerns its own plug alone; all others are bound as if it were not th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from flows import model
@@ -28,20 +28,23 @@ def bind(
     ports: Mapping[str, Port],
     plugs: Iterable[Plug],
     held: Mapping[str, Place],
+    away: Collection[str] = (),
 ) -> Bound:
     """Every plug bound that can be.
 
     `held` tells where a declared port was bound before: of two plugs that claim one port the holder keeps
-    it, and where there is none the first in order of place gets it.
+    it, and where there is none the first in order of place gets it. A claim on a chassis that is `away`
+    (can't be reached) comes after all others: nobody can unplug it there.
     """
     ordered = sorted(plugs, key=lambda plug: (plug.chassis, plug.interface))
     bindings: list[Binding] = []
     problems: dict[Place, str] = {}
     holders: dict[str, Place] = {}
-    for plug in ordered:
+    for plug in sorted(ordered, key=lambda plug: plug.chassis in away):
         name = plug.iface_id
         place = (plug.chassis, plug.interface)
-        if name is not None and plug.ofport > 0 and (name not in holders or held.get(name) == place):
+        keeps = name is not None and held.get(name) == place and plug.chassis not in away
+        if name is not None and plug.ofport > 0 and (name not in holders or keeps):
             holders[name] = place
     taken = _Taken(
         {(port.network, port.mac) for port in ports.values()},
@@ -58,7 +61,9 @@ def bind(
                 continue  # it will have a number in a moment
             if plug.iface_id is not None:
                 bindings.append(_declared(plug, networks, ports, holders))
-            elif plug.vni is not None:
+            elif plug.vni is None:
+                raise ValueError("external_ids say neither iface-id=PORT nor overlay-vni=VNI")
+            else:
                 binding, wrong = _undeclared(plug, by_vni, taken)
                 bindings.append(binding)
                 if wrong is not None:
@@ -82,6 +87,8 @@ def _declared(
 ) -> Binding:
     """The binding of a plug with an iface-id; ValueError says why there is none."""
     port = ports.get(plug.iface_id or "")
+    if not plug.iface_id:
+        raise ValueError("iface-id is empty; it is the name of a declared port")
     if port is None:
         raise ValueError(
             f"iface-id '{plug.iface_id}' is no declared port; "
@@ -124,11 +131,11 @@ def _hints(plug: Plug, network: str, taken: _Taken) -> tuple[str | None, tuple[s
     except ValueError as error:
         return None, (), f"attached-mac or overlay-ip: {error}; both are ignored"
     if (network, mac) in taken.macs:
-        return None, (), f"attached-mac {mac} is that of a declared port of '{network}'; it is ignored"
+        return None, (), f"attached-mac {mac} is that of a declared port of '{network}'; it is ignored, and overlay-ip"
     place = (plug.chassis, plug.interface)
     first = taken.attached.setdefault((network, mac), place)
     if first != place:
-        return None, (), f"attached-mac {mac} is also that of {'/'.join(first)}; it is ignored"
+        return None, (), f"attached-mac {mac} is also that of {'/'.join(first)}; it is ignored, and overlay-ip"
     for ip in ips:
         owner = taken.ips.get((network, ip))
         if owner is not None:

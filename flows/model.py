@@ -63,7 +63,7 @@ def ip(written: str) -> str:
         address = netaddr.IPAddress(written, 4, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError, TypeError):
         raise ValueError(f"IP {written!r} is not an IPv4 address such as 10.0.0.1") from None
-    if address.is_multicast() or int(address) in (0, 0xFFFFFFFF):
+    if address.is_multicast() or address.is_loopback() or int(address) in (0, 0xFFFFFFFF):
         raise ValueError(f"IP {address} is not a unicast address")
     return str(address)
 

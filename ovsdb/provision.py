@@ -104,10 +104,15 @@ def withdraw(session: Session) -> None:
     session.transact(write)
 
 
+def settled(idl: ovs.db.idl.Idl) -> bool:
+    """Whether ovs-vswitchd has done all that its database was told, by us and by anybody who says so."""
+    root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
+    return bool(root.cur_cfg >= root.next_cfg)
+
+
 def _lacks_datapath(idl: ovs.db.idl.Idl, bridge: Any) -> bool:
     """Whether ovs-vswitchd has seen the bridge and could not make it a datapath."""
-    root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
-    return bool(not bridge.datapath_id and root.cur_cfg >= root.next_cfg)
+    return not bridge.datapath_id and settled(idl)
 
 
 def _faults(bridge: Any) -> Iterator[str]:
@@ -126,18 +131,31 @@ def _free(idl: ovs.db.idl.Idl, encap: Encap) -> bool:
 
 def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wanted) -> None:
     """The whole of it; what is as it should be is not written, so the transaction may well be empty."""
+    root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
     bridge = find(idl, "Bridge", BRIDGE)
+    changed = bridge is None
     if bridge is None:
-        transaction.add_comment(f"overlay: provision chassis {wanted.chassis.name}")
-        root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
         bridge = transaction.insert(idl.tables["Bridge"])
         bridge.name = BRIDGE
         root.addvalue("bridges", bridge)
+    elif wanted.datapath_type not in (None, bridge.datapath_type):
+        # ovs-vswitchd leaves the old value where it can't make the new datapath; empty, it tells.
+        bridge.datapath_id = []
+    changed |= _fill(bridge, _bridge_columns(wanted, bridge))
+    changed |= _write_ports(idl, transaction, bridge, wanted)
+    changed |= _write_controller(idl, transaction, bridge, wanted)
+    if changed:
+        transaction.add_comment(f"overlay: provision chassis {wanted.chassis.name}")
         root.increment("next_cfg")
-    _fill(bridge, _bridge_columns(wanted, bridge))
+
+
+def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
+    """The bridge's own port and the tunnels'; whether anything was written."""
+    changed = False
     ports = {port.name: port for port in _now(bridge, "ports", [])}
     if BRIDGE not in ports:
         bridge.addvalue("ports", _insert_port(idl, transaction, BRIDGE, {"type": "internal"}))
+        changed = True
     for encap in sorted(Encap):
         name = TUNNEL_NAMES[encap]
         columns = _interface_columns(wanted, encap)
@@ -145,20 +163,26 @@ def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wan
         if encap not in wanted.chassis.encaps:
             if port is not None and is_ours(port):
                 bridge.delvalue("ports", port)
+                changed = True
         elif port is None and _free(idl, encap):
             bridge.addvalue("ports", _insert_port(idl, transaction, name, columns))
+            changed = True
         elif port is not None and is_ours(port):
             for interface in port.interfaces:
-                _fill(interface, columns)
-    # A bridge that loses its last controller loses its flows: ours is changed in place.
+                changed |= _fill(interface, columns)
+    return changed
+
+
+def _write_controller(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
+    """Our controller row, changed in place: a bridge that loses its last controller loses its flows."""
     ours = [row for row in _now(bridge, "controller", []) if is_ours(row)]
+    changed = len(ours) != 1
     if not ours:
-        row = transaction.insert(idl.tables["Controller"])
-        bridge.addvalue("controller", row)
-        ours = [row]
-    _fill(ours[0], _controller_columns(wanted))
+        ours = [transaction.insert(idl.tables["Controller"])]
+        bridge.addvalue("controller", ours[0])
     for surplus in ours[1:]:
         bridge.delvalue("controller", surplus)
+    return _fill(ours[0], _controller_columns(wanted)) or changed
 
 
 def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
@@ -211,12 +235,15 @@ def _insert_port(
     return port
 
 
-def _fill(row: Any, columns: Mapping[str, Any]) -> None:
-    """Write the columns that differ."""
+def _fill(row: Any, columns: Mapping[str, Any]) -> bool:
+    """Write the columns that differ; whether any did."""
+    changed = False
     for column, value in columns.items():
         now = _now(row, column, None)
         if (sorted(now) if isinstance(now, list) else now) != value:
             setattr(row, column, value)
+            changed = True
+    return changed
 
 
 def _now(row: Any, column: str, otherwise: Any) -> Any:

@@ -71,7 +71,9 @@ class Session:
             inner = getattr(reconnect, name)
 
             def note(now: int, error: int, inner: Callable[[int, int], None] = inner) -> None:
-                self.fault = os.strerror(error) if error > 0 else "the connection was closed"
+                # 0: python-ovs gave up by itself, after it waited for an answer in vain.
+                closed = "the connection was closed" if error else "no answer"
+                self.fault = os.strerror(error) if error > 0 else closed
                 inner(now, error)
 
             setattr(reconnect, name, note)

@@ -151,9 +151,13 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
     return Plugged(tuple(sorted(plugs, key=lambda plug: plug.interface)), bridge.datapath_type or "system", channel)
 
 
+_MEANT: Final = {"iface-id", "overlay-vni", "attached-mac", "overlay-ip", "iface_id", "overlay_vni"}
+"""Entries of external_ids that say somebody means us, the common slips of the pen included."""
+
+
 def _plugs(interface: Any, chassis: str) -> Iterator[Plug]:
     ids = interface.external_ids
-    if is_ours(interface) or not ("iface-id" in ids or "overlay-vni" in ids):
+    if is_ours(interface) or not ids.keys() & _MEANT:
         return
     yield Plug(
         chassis,

@@ -42,6 +42,8 @@ def test_declared_and_undeclared() -> None:
         (Plug("h1", "a", 1, vni="0"), "VNI 0 is not in 1..16777215"),
         (Plug("h1", "a", 1, vni="16777216"), "VNI 16777216 is not in"),
         (Plug("h1", "a", 1, vni="red"), "'red' is not a number"),
+        (Plug("h1", "a", 1, iface_id=""), "iface-id is empty"),
+        (Plug("h1", "a", 1, attached_mac="02:00:00:00:00:08"), "neither iface-id=PORT nor overlay-vni=VNI"),
     ],
 )
 def test_what_can_not_be_bound_says_why(plug: Plug, words: str) -> None:
@@ -91,3 +93,12 @@ def test_of_two_claims_the_holder_keeps_the_port() -> None:
     assert [b.chassis for b in bind(NETWORKS, PORTS, claims[:1], {"web1": ("h2", "b")}).bindings] == ["h1"]
     dead = [claims[0], Plug("h2", "b", -1, iface_id="web1")]
     assert [b.chassis for b in bind(NETWORKS, PORTS, dead, {"web1": ("h2", "b")}).bindings] == ["h1"]
+
+
+def test_a_claim_on_a_chassis_that_is_away_gives_way() -> None:
+    """Nobody can unplug a port on a dead host; plugged in elsewhere, it is bound there."""
+    claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]
+    held = {"web1": ("h1", "a")}
+    assert [b.chassis for b in bind(NETWORKS, PORTS, claims, held, {"h1"}).bindings] == ["h2"]
+    assert [b.chassis for b in bind(NETWORKS, PORTS, claims[:1], held, {"h1"}).bindings] == ["h1"]
+    assert [b.chassis for b in bind(NETWORKS, PORTS, claims, held, {"h1", "h2"}).bindings] == ["h1"]

@@ -155,6 +155,8 @@ def test_a_chassis_is_ready_when_it_is_reached_connected_and_confirmed() -> None
     assert state.status().chassis["h1"].state == "connecting"
     state.connect("h1", True)
     state.confirm("h1", state.version, 7, 40, ())
+    assert state.status().chassis["h1"].cur_cfg == 0, "its database is not as declared yet"
+    state.plug("h1", Plugged((WEB1,)), (), provisioned=7)
     said = state.status().chassis["h1"]
     assert (said.state, said.error, said.cur_cfg, said.flows) == ("ready", "", 7, 40)
     state.confirm("h1", state.version, 7, 40, ("flow refused",))

@@ -39,6 +39,9 @@ def main(argv: Sequence[str]) -> int:
     with lab:
         try:
             tell(story, lab, args.pings)
+        except KeyboardInterrupt:
+            story.say("\nstopped; taking the lab down")
+            return 130
         except Exception as wrong:
             story.check("the demo runs to its end", False, str(wrong))
             story.say("\nThe controller's last words:")
@@ -187,7 +190,7 @@ def explain(story: Story, lab: Lab) -> None:
         "The flows of h1, with a word on each",
         "One table after the other; every flow of ours says in its cookie what it is for, so every drop has a name.",
     )
-    story.command("h1", ["ovs-ofctl", "-O", "OpenFlow14", "dump-flows", "br-int"])
+    story.say("   What ovs-ofctl dump-flows br-int prints on h1, counted by table and purpose:")
     found = text.parse(lab.run("h1", "ovs-ofctl", "-O", "OpenFlow14", "--no-names", "dump-flows", "br-int").stdout)
     groups = Counter((flow.table.id, kind_of(flow.cookie)) for flow in found)
     story.show([f"{'TABLE':<10} {'FLOWS':>5}  {'WHAT':<22} FOR"])

@@ -53,9 +53,14 @@ def explain(database: Connection, wanted: Iterable[Claim], deleted: Iterable[tup
                 )
 
 
-def _taken(database: Connection, claim: Claim, row: Row) -> str:
+def _taken(database: Connection, claim: Claim, row: Row) -> str:  # noqa: PLR0911 - one case per index
     column, value = claim.values[-1]
     match claim.table, column:
+        case "Port", "name":
+            return (
+                f"port {value!r} exists already, in network {_network(database, row)!r}; change it with port-set, or "
+                f"move it to another network with port-del and port-add"
+            )
         case table, "name":
             kind = table.lower()
             verb = {"network": "net"}.get(kind, kind)

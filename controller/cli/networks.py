@@ -7,7 +7,7 @@ from collections import Counter
 
 from controller.cli import conflicts, written
 from controller.cli.draft import Draft
-from controller.cli.errors import CommandError
+from controller.cli.errors import CommandError, listed
 from controller.cli.tables import print_rows
 from ovsdb.rpc import Connection, Row, select, uuid_of
 
@@ -32,8 +32,17 @@ def change(draft: Draft, args: Namespace) -> None:
 def delete(draft: Draft, args: Namespace) -> None:
     """`net-del`."""
     row = draft.find("Network", args.name) if args.if_exists else draft.get("Network", args.name)
-    if row is not None:
-        draft.delete("Network", row)
+    if row is None:
+        return
+    plugged = draft.database.select("Binding", [["network", "includes", row["name"]], ["port", "==", ["set", []]]])
+    if plugged:
+        # Declared ports are held by the schema; of these the database knows only what the controller saw.
+        where = listed([f"{binding['chassis']}/{binding['interface']}" for binding in plugged])
+        raise CommandError(
+            f"network {row['name']!r} still has undeclared ports: {where}; "
+            "unplug them first (ovs-vsctl del-port br-int INTERFACE)"
+        )
+    draft.delete("Network", row)
 
 
 def show_list(database: Connection, args: Namespace) -> None:

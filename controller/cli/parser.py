@@ -70,6 +70,7 @@ def build() -> ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Declares tenants' networks and ports, and the hosts (chassis) they live on.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
 
     def verb(name: str, text: str, *examples: str, **defaults: Any) -> ArgumentParser:
@@ -236,6 +237,16 @@ def _delete(verb: Any, kind: str, text: str, example: str) -> None:
     delete = verb(f"{kind}-del", text, f"{kind}-del {example}", writes=f"{module}:delete")
     delete.add_argument("name", metavar="NAME")
     delete.add_argument("--if-exists", action="store_true", help="no error when there is none")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"overlayctl {version('ovs-overlay')}")
+        parser.exit()
 
 
 def _seconds(text: str) -> float:

@@ -74,13 +74,13 @@ def wait_port(database: Connection, args: Namespace) -> None:
         return
     for row in bindings:
         reason = row["error"] or "the controller has not set it up yet"
-        raise CommandError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")
+        raise NotInstalledError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")
     if slash and all(row["name"] != chassis for row in known):
         raise CommandError(
             f"{late}: there is no chassis {chassis!r}; {one_of([row['name'] for row in known], chassis)}"
         )
     mark = f"external_ids:{'overlay-vni=VNI' if slash else 'iface-id=' + args.name}"
-    raise CommandError(
+    raise NotInstalledError(
         f"{late}: it is not plugged in; on its chassis: ovs-vsctl add-port br-int "
         f"{interface or 'INTERFACE'} -- set interface {interface or 'INTERFACE'} {mark}"
     )

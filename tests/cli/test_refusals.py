@@ -9,7 +9,8 @@ import pytest
 
 from controller.cli.main import main
 from controller.cli.parser import parse
-from tests.cli.words import call, options
+from ovsdb.rpc import Connection
+from tests.cli.words import call, insert, options
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -29,7 +30,7 @@ pytestmark = needs_ovsdb
         ),
         ("port-set web2 --ip 10.0.0.1", "IP 10.0.0.1 is taken by port 'web1' in network 'red'"),
         ("port-set web2 --mac 02:00:00:00:00:01", "MAC 02:00:00:00:00:01 is taken by port 'web1' in network 'red'"),
-        ("port-add web1 --net blue --mac 02:00:00:00:00:09", "port 'web1' exists already; change it"),
+        ("port-add web1 --net blue --mac 02:00:00:00:00:09", "port 'web1' exists already, in network 'red'; change it"),
         ("net-add red --tenant t --vni 5", "network 'red' exists already; change it with net-set"),
         ("net-add new --tenant t --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
         ("net-set blue --vni 100", "VNI 100 is taken by network 'red' of tenant 'acme'"),
@@ -136,3 +137,13 @@ def test_common_options_stand_before_or_after_the_verb() -> None:
         assert (args.wait, args.timeout, args.db, args.format) == (True, 5.0, "unix:/x", "json")
     args = parse(["net-del", "red"])
     assert (args.wait, args.timeout, args.db, args.format) == (False, 30.0, None, "table")
+
+
+def test_a_network_with_undeclared_ports_stays(
+    database: Connection, run: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    run("net-add red --tenant acme --vni 100")
+    insert(database, "Binding", chassis="h2", interface="vm9", vni="100", network="red")
+    assert "network 'red' still has undeclared ports: h2/vm9; unplug them first" in refused("net-del red")
+    insert(database, "Network", name="blue", tenant="umbra", vni=200, encap="gre")
+    run("net-del blue")

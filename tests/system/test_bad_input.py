@@ -105,3 +105,39 @@ def test_a_database_that_is_not_there_is_said_and_waited_for(lab: Lab) -> None:
     with lab.background(CONTROLLER, "env", "OVERLAY_DB=unix:/nonexistent.sock", *argv) as running:
         running.wait_for("overlay database unix:/nonexistent.sock: No such file or directory", 60)
         assert not running.ended()
+
+
+def test_a_port_that_somebody_listens_on(lab: Lab) -> None:
+    """Another controller on the host would get some of this one's switches; it does not start at all."""
+    elsewhere = ["env", "OVERLAY_RUNDIR=/tmp/overlay-elsewhere", "OVERLAY_DBDIR=/tmp/overlay-elsewhere"]
+    done = lab.run(CONTROLLER, *elsewhere, *controller.ryu_manager(), "overlay_app", check=False)
+    assert done.returncode != 0
+    assert "can't listen for switches on TCP port 6653" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("database", "words"),
+    [("blah", "'blah' is neither tcp:IP:PORT"), ("tcp:198.51.100.1:6640", "does not serve the database 'Overlay'")],
+)
+def test_a_database_that_is_none(lab: Lab, database: str, words: str) -> None:
+    argv = ["env", f"OVERLAY_DB={database}", *controller.ryu_manager(), "--ofp-tcp-listen-port", "7778", "overlay_app"]
+    done = lab.run(CONTROLLER, *argv, check=False)
+    assert done.returncode != 0
+    assert words in done.stdout + done.stderr
+
+
+def test_ids_that_are_misspelt(lab: Lab) -> None:
+    add_port(lab, "h2", "odd2", "iface_id=web2")
+    assert "neither iface-id=PORT nor overlay-vni=VNI" in eventually(lambda: problems(lab).get("h2/odd2"))
+    del_port(lab, "h2", "odd2")
+
+
+def test_a_datapath_that_does_not_work_here_is_said_and_taken_back(lab: Lab) -> None:
+    """On a kernel that has the module both types work, and then there is nothing to say."""
+    if lab.datapath == "system":
+        return
+    late = lab.overlayctl("--wait", "--timeout", "5", "chassis-set", "h2", "--datapath", "system", check=False)
+    assert "datapath type system does not work here; load the kernel module openvswitch" in late
+    assert "datapath type system does not work here" in problems(lab)["chassis h2"]
+    lab.overlayctl("--wait", "chassis-set", "h2", "--datapath", "auto")
+    eventually(lambda: "chassis h2" not in problems(lab))

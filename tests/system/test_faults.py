@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, flows, fresh_name, settle, shown, watching_flows
+from tests.system.steps import eventually, flows, fresh_name, problems, settle, shown, watching_flows, where
 from topologies import controller, three_chassis
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER
@@ -100,6 +100,20 @@ def test_fail_mode_and_options_set_by_hand_are_set_back(lab: Lab) -> None:
     options = ("ovs-vsctl", "get", "interface", "overlay-vxlan", "options:remote_ip")
     eventually(lambda: lab.run("h1", *options).stdout.strip() == "flow", 3)
     reaches(lab, "web1", "web2")
+
+
+def test_a_port_leaves_a_dead_host(lab: Lab) -> None:
+    """h3 is cut off with web3 on it; plugged in on h2, the port is there, and h3 that returns is told."""
+    lab.cut("h3", "management")
+    eventually(lambda: states_of(lab)["h3"] == "unreachable", 40)
+    add = ("ovs-vsctl", "add-port", "br-int", "web3b", "--", "set", "interface", "web3b", "type=internal")
+    lab.run("h2", *add, "external_ids:iface-id=web3")
+    eventually(lambda: where(lab, "web3") == ("h2", True), 15)
+    lab.heal("h3", "management")
+    eventually(lambda: "iface-id 'web3' is also on h2" in problems(lab).get("h3/web3", ""), 40)
+    lab.run("h2", "ovs-vsctl", "del-port", "br-int", "web3b")
+    eventually(lambda: where(lab, "web3") == ("h3", True), 15)
+    reaches(lab, "web1", "web3")
 
 
 def test_br_int_deleted_by_hand_is_made_anew(lab: Lab) -> None:
