@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 from ryu.base import app_manager
@@ -143,7 +144,7 @@ class OverlayApp(app_manager.RyuApp):
         name, _ = self._channels.get(event.msg.datapath, (None, None))
         arp = parse_arp(bytes(event.msg.data))
         if name is not None and arp is not None:
-            self._state.see(name, event.msg.match["in_port"], arp)
+            self._state.see(name, event.msg.match["in_port"], arp, monotonic())
 
 
 def refuse_taken_port(host: str, port: int) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from importlib.resources import files
 from json import loads
+from time import monotonic
 from typing import Final
 
 from controller.state import State
@@ -66,7 +67,7 @@ class OverlaySession:
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
-        said = self._state.status()
+        said = self._state.status(monotonic())
         self._tell(said)
         refused = ""
         try:

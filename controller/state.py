@@ -17,6 +17,8 @@ from ovsdb.status import BindingStatus, ChassisStatus, Status
 
 NEIGHBORS_PER_PORT = 256
 """The most neighbors that are learned behind one binding."""
+STRANGE_S = 60.0
+"""Seconds after which a port that sent nothing strange any more is no longer said to."""
 
 
 @dataclass
@@ -80,6 +82,7 @@ class State:
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
+    _strange: dict[Binding, tuple[str, float]] = field(default_factory=dict)
 
     def declare(self, declared: Declared, last: LastKnown) -> None:
         """Store what the overlay database says; `last` counts the first time only."""
@@ -132,7 +135,7 @@ class State:
             self.complete = True
             self.changed()
 
-    def see(self, chassis: str, ofport: int, arp: Arp) -> None:
+    def see(self, chassis: str, ofport: int, arp: Arp, now: float = 0.0) -> None:
         """Store the neighbor an ARP packet from a port tells of, if the port may tell it.
 
         A declared port speaks for its own MAC; an undeclared one for any that is not declared. An address
@@ -141,10 +144,11 @@ class State:
         binding = next((b for b in self.overlay.bindings if (b.chassis, b.ofport) == (chassis, ofport)), None)
         if binding is None or self.declared is None:
             return
+        if binding.port is not None and arp.sha != binding.mac:
+            self._wonder(binding, arp.sha, now)
+            return
         peers = [port for port in self.declared.ports.values() if port.network == binding.network]
         if any(arp.spa in port.ips for port in peers):
-            return
-        if binding.port is not None and arp.sha != binding.mac:
             return
         if binding.port is None and any(port.mac == arp.sha for port in peers):
             return
@@ -155,6 +159,17 @@ class State:
             return
         self._neighbors[key] = neighbor
         self.derive()
+
+    def _wonder(self, binding: Binding, mac: str, now: float) -> None:
+        """Note that a declared port sends from another MAC than its own: then nothing reaches that one."""
+        said = (
+            f"sends from MAC {mac}, but port '{binding.port}' is declared with {binding.mac}; "
+            f"if that is wrong: overlayctl port-set {binding.port} --mac {mac}"
+        )
+        known = binding in self._strange
+        self._strange[binding] = (self._strange[binding][0] if known else said, now)
+        if not known:
+            self.noted()
 
     def plugs(self) -> Iterable[Plug]:
         """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
@@ -198,6 +213,7 @@ class State:
         self.nb_cfg = self.declared.nb_cfg
         self.version += 1
         self._since = {b: self._since.get(b, self.version) for b in overlay.bindings}
+        self._strange = {b: said for b, said in self._strange.items() if b in self._since}
         self.changed()
 
     def confirm(self, chassis: str, version: int, nb_cfg: int, flows: int, refused: tuple[str, ...]) -> None:
@@ -214,8 +230,9 @@ class State:
             known.connected = connected
             self.noted()
 
-    def status(self) -> Status:
-        """What is to stand in the overlay database about all this."""
+    def status(self, now: float = 0.0) -> Status:
+        """What is to stand in the overlay database about all this; `now` in seconds of a clock that only rises."""
+        self._strange = {b: (said, at) for b, (said, at) in self._strange.items() if now < at + STRANGE_S}
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
             for here, there in ((one, other), (other, one)):
@@ -238,7 +255,7 @@ class State:
                 binding.network if binding is not None else None,
                 binding.port if binding is not None else None,
                 binding is not None and self._is_up(binding),
-                self._problems.get(place, ""),
+                self._problems.get(place) or (self._strange.get(binding, ("",))[0] if binding is not None else ""),
             )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
         return Status(chassis, bindings, self.overlay.neighbors, self.nb_cfg, asked)

@@ -80,6 +80,21 @@ def test_who_may_not_tell(place: tuple[str, int], told: Arp) -> None:
     assert neighbors(state) == {}
 
 
+def test_a_declared_port_that_sends_from_another_mac_is_said_until_it_is_set_right() -> None:
+    state = store(WEB1)
+    state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=5.0)
+    assert neighbors(state) == {}
+    said = state.status(now=64.0).bindings["h1", "vm1"].error
+    assert f"sends from MAC {UNKNOWN}, but port 'web1' is declared with 02:00:00:00:00:01" in said
+    state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=64.0)
+    assert state.status(now=123.0).bindings["h1", "vm1"].error == said
+    assert state.status(now=125.0).bindings["h1", "vm1"].error == "", "it has long sent nothing of the kind"
+    state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=130.0)
+    right = Port("web1", "red", UNKNOWN, ("10.0.0.1",))
+    state.declare(declared(ports={**PORTS, "web1": right}), LastKnown())
+    assert state.status(now=131.0).bindings["h1", "vm1"].error == ""
+
+
 def test_a_declared_port_may_tell_of_a_further_address_of_its_own() -> None:
     state = store(WEB1)
     state.see("h1", 1, arp("10.0.0.100", "02:00:00:00:00:01"))

@@ -206,3 +206,17 @@ def test_names_that_are_taken_are_left_alone_and_named(lab: Lab) -> None:
     assert reaches(lab, "web1", "web2")
     vsctl(lab, "h3", "set", "bridge", "br-int", "external_ids:overlay-managed=true")
     assert reaches(lab, "web1", "web3")
+
+
+def test_a_port_that_is_declared_with_another_mac(lab: Lab) -> None:
+    """The VM's own is :77: nothing reaches it, and `show` says why, and what to type."""
+    vm = next(vm for vm in lab.topology.vms if vm.name == "web2")
+    lab.run(vm.name, "ip", "link", "set", "dev", "eth0", "address", "02:00:00:00:00:77")
+    lab.arping(vm.name, "10.0.0.200")
+    said = eventually(lambda: problems(lab).get(f"{vm.chassis}/{vm.name}"))
+    assert f"sends from MAC 02:00:00:00:00:77, but port '{vm.name}' is declared with {vm.mac}" in said
+    lab.run(vm.name, "ip", "link", "set", "dev", "eth0", "address", vm.mac)
+    lab.unplug(vm.name)
+    eventually(lambda: where(lab, vm.name) == (None, False))
+    lab.plug(vm.name)
+    eventually(lambda: where(lab, vm.name) == (vm.chassis, True))
