@@ -109,7 +109,8 @@ def test_a_database_that_is_not_there_is_said_and_waited_for(lab: Lab) -> None:
 
 def test_a_port_that_somebody_listens_on(lab: Lab) -> None:
     """Another controller on the host would get some of this one's switches; it does not start at all."""
-    elsewhere = ["env", "OVERLAY_RUNDIR=/tmp/overlay-elsewhere", "OVERLAY_DBDIR=/tmp/overlay-elsewhere"]
+    home = lab.directory / "elsewhere"
+    elsewhere = ["env", f"OVERLAY_RUNDIR={home}", f"OVERLAY_DBDIR={home}"]
     done = lab.run(CONTROLLER, *elsewhere, *controller.ryu_manager(), "overlay_app", check=False)
     assert done.returncode != 0
     assert "can't listen for switches on TCP port 6653" in done.stdout + done.stderr
