@@ -96,10 +96,11 @@ def withdraw(session: Session) -> None:
         bridge = find(idl, "Bridge", BRIDGE)
         if bridge is None or not is_ours(bridge):
             return
-        for column, keep in (("controller", ()), ("ports", (BRIDGE,))):
-            for row in getattr(bridge, column):
-                if is_ours(row) and (column == "controller" or row.name not in keep):
-                    bridge.delvalue(column, row)
+        for controller in filter(is_ours, list(bridge.controller)):
+            bridge.delvalue("controller", controller)
+        for port in filter(is_ours, list(bridge.ports)):
+            if port.name != BRIDGE:
+                bridge.delvalue("ports", port)
 
     session.transact(write)
 
