@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, permutations
 from typing import Any
 
 from topologies.lab import Lab
+from topologies.topology import Topology
 
 _NUMBERS = count(1)
 
@@ -18,6 +20,21 @@ _NUMBERS = count(1)
 def fresh_name() -> str:
     """A lab's name that nobody else has, whatever else runs on the machine."""
     return f"t{os.getpid()}-{next(_NUMBERS)}"
+
+
+@contextlib.contextmanager
+def running(topology: Topology, before: Callable[[Lab], None] = lambda lab: None) -> Iterator[Lab]:
+    """A lab with its overlay up; in the end its controller must never have died nor been refused a flow.
+
+    `before` does what an operator did before the controller came.
+    """
+    with Lab(topology, fresh_name()) as lab:
+        before(lab)
+        lab.up()
+        yield lab
+        log = lab.controller_log()
+        print(log)
+        assert [line for line in log.splitlines() if re.search("CRITICAL|Traceback|flow refused", line)] == []
 
 
 def eventually(check: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, fresh_name, problems, settle, watching_flows, where
+from tests.system.steps import eventually, problems, running, settle, watching_flows, where
 from topologies import controller, two_chassis
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER
@@ -16,10 +16,8 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(two_chassis.TOPOLOGY, fresh_name()) as built:
-        built.up()
+    with running(two_chassis.TOPOLOGY) as built:
         yield built
-        print(built.controller_log())
 
 
 @pytest.fixture(autouse=True)

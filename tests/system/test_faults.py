@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, flows, fresh_name, problems, settle, shown, watching_flows, where
+from tests.system.steps import eventually, flows, problems, running, settle, shown, watching_flows, where
 from topologies import controller, three_chassis
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER
@@ -17,10 +17,8 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
-        built.up()
+    with running(three_chassis.TOPOLOGY) as built:
         yield built
-        print(built.controller_log())
 
 
 def reaches(lab: Lab, source: str, target: str) -> None:

@@ -11,9 +11,9 @@ from tests.system.steps import (
     chassis_error,
     eventually,
     flows,
-    fresh_name,
     learned,
     problems,
+    running,
     settle,
     watching_flows,
     where,
@@ -26,18 +26,19 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
-        # What an operator had on h1 before us: a bridge, a port in it, a flow, and what other_config says.
-        for line in (
-            f"ovs-vsctl add-br br-mine -- set bridge br-mine datapath_type={built.datapath}",
-            "ovs-vsctl add-port br-mine mine0 -- set interface mine0 type=internal",
-            "ovs-ofctl add-flow br-mine cookie=0x77,priority=7,ip,actions=drop",
-            "ovs-vsctl set open_vswitch . external_ids:mine=yes",
-        ):
-            built.run("h1", *line.split())
-        built.up()
+    with running(three_chassis.TOPOLOGY, before=what_was_there) as built:
         yield built
-        print(built.controller_log())
+
+
+def what_was_there(lab: Lab) -> None:
+    """What an operator had on h1 before us: a bridge, a port in it, a flow, and a note of their own."""
+    for line in (
+        f"ovs-vsctl add-br br-mine -- set bridge br-mine datapath_type={lab.datapath}",
+        "ovs-vsctl add-port br-mine mine0 -- set interface mine0 type=internal",
+        "ovs-ofctl add-flow br-mine cookie=0x77,priority=7,ip,actions=drop",
+        "ovs-vsctl set open_vswitch . external_ids:mine=yes",
+    ):
+        lab.run("h1", *line.split())
 
 
 def vsctl(lab: Lab, chassis: str, *argv: str) -> str:

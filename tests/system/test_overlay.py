@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, flows, fresh_name, same_network, settle, shown, watching_flows
+from tests.system.steps import eventually, flows, running, same_network, settle, shown, watching_flows
 from topologies import mixed_encap, three_chassis
 from topologies.lab import Lab
 from topologies.probes import read_ping
@@ -17,16 +17,13 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    with Lab(three_chassis.TOPOLOGY, fresh_name()) as built:
-        built.up()
+    with running(three_chassis.TOPOLOGY) as built:
         yield built
-        print(built.controller_log())
 
 
 @pytest.fixture(scope="module")
 def mixed() -> Iterator[Lab]:
-    with Lab(mixed_encap.TOPOLOGY, fresh_name()) as built:
-        built.up()
+    with running(mixed_encap.TOPOLOGY) as built:
         yield built
 
 
