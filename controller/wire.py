@@ -33,7 +33,6 @@ VERSION: Final = 0x05
 PACKET_OUT: Final = 13
 FLOW_MOD: Final = 14
 MULTIPART_REQUEST: Final = 18
-MULTIPART_REPLY: Final = 19
 BARRIER_REQUEST: Final = 20
 """Message types (section 7.1)."""
 ADD: Final = 0

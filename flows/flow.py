@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from flows.fields import FIELDS
-from flows.tables import BY_NAME, Kind, Table
+from flows.tables import Kind, Table
 
 OWNER: Final = 0x0E7
 """The top 12 bits of each of our cookies: how a fresh controller knows a flow for ours."""
@@ -195,8 +195,3 @@ def kind_of(cookie: int) -> Kind | None:
         return Kind(cookie >> KIND_SHIFT & 0xFF)
     except ValueError:
         return None
-
-
-def table_named(name: str) -> Table:
-    """The table of this name; KeyError when there is none."""
-    return BY_NAME[name]

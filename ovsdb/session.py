@@ -84,11 +84,6 @@ class Session:
         return bool(self.idl.state == ovs.db.idl.Idl.IDL_S_MONITORING and self.idl._session.is_connected())
 
     @property
-    def ever_in_sync(self) -> bool:
-        """Whether the replica was complete once: it then holds the last known state."""
-        return bool(self.idl.has_ever_connected())
-
-    @property
     def has_lock(self) -> bool:
         """Whether the lock that was asked for is ours, as far as is known."""
         return bool(self.idl.has_lock)

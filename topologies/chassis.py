@@ -16,7 +16,6 @@ from topologies.processes import Process, identify, wait_until
 from topologies.topology import Chassis, interface_mac
 
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
-DAEMONS: Final = ("ovsdb-server", "ovs-vswitchd")
 MANAGER: Final = ("ovs-vsctl", "set-manager", "ptcp:6640")
 """The one command that a chassis needs from its operator."""
 
