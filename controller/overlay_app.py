@@ -22,6 +22,7 @@ from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_4
 
 from controller.channel import Channel
+from controller.dial_in import DialIn
 from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
@@ -55,6 +56,7 @@ class OverlayApp(app_manager.RyuApp):
         refuse_taken_port(self.CONF.ofp_listen_host, self.CONF.ofp_tcp_listen_port)
         self._overlay = OverlaySession(database, self._state)
         spawn(self._overlay.run)
+        self._listen_for_chassis()
 
     def _database(self) -> str:
         """The overlay database's remote: the one named, else that of a child of ours."""
@@ -68,6 +70,27 @@ class OverlayApp(app_manager.RyuApp):
         LOG.info("overlay database %s", self._server.remote)
         spawn(self._watch_server)
         return self._server.remote
+
+    def _listen_for_chassis(self) -> None:
+        """Let chassis dial in, where that is wanted and the port is free."""
+        try:
+            place = paths.dial_in()
+        except ValueError as error:
+            sys.exit(f"overlay_app: {error}")
+        if place is None:
+            return
+        try:
+            listening = socket.create_server(place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET)
+        except OSError as error:
+            LOG.warning("chassis can't dial in at %s port %d: %s", *place, error.strerror)
+            return
+        dialled = DialIn(listening, self._state, self._arrived, lambda connection: (connection, None))
+        spawn(dialled.run)
+
+    def _arrived(self, name: str) -> None:
+        """A chassis that dials in has done so."""
+        if name in self._sessions:
+            self._sessions[name].wake()
 
     def _watch_server(self) -> None:
         while self._server is not None:

@@ -93,7 +93,7 @@ class Reconciler:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
         state = self._state
         known = state.chassis.get(self.chassis)
-        if not state.complete or known is None or known.plugged is None:
+        if state.alarm or not state.complete or known is None or known.plugged is None:
             return
         version, nb_cfg, overlay = state.version, state.nb_cfg, state.overlay
         if self.chassis not in overlay.chassis:

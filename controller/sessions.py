@@ -13,14 +13,18 @@ from time import monotonic
 from typing import Final
 
 from controller.state import State
-from ovsdb import snapshot, status, vswitch
+from ovsdb import marks, snapshot, status, vswitch
 from ovsdb.provision import Wanted, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
-from ovsdb.snapshot import ChassisRow
+from ovsdb.snapshot import ChassisRow, Plugged
 
 LOG: Final = logging.getLogger("overlay.sessions")
 LOCK: Final = "overlay_controller"
 """The lock in the overlay database that one controller has; another stands by."""
+NOT_READ: Final = ("Change",)
+"""Tables of the overlay database that are of no concern here, and may be long."""
+MARK_S: Final = 30.0
+"""Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
 
 class OverlaySession:
@@ -28,6 +32,8 @@ class OverlaySession:
 
     def __init__(self, remote: str, state: State) -> None:
         schema = loads(files("ovsdb").joinpath("overlay.ovsschema").read_text())
+        for table in NOT_READ:
+            del schema["tables"][table]
         self._session = Session(remote, schema, LOCK)
         self._state = state
         self._told = NEW
@@ -98,6 +104,7 @@ class ChassisSession:
         self._session = Session(row.remote, vswitch.SCHEMA)
         self._problems: tuple[str, ...] = ()
         self._fault = f"{row.remote}: {NEW}"
+        self._marked_at = -MARK_S
         self._leaving: Callable[[], None] | None = None
 
     @property
@@ -137,19 +144,56 @@ class ChassisSession:
         session.close()
 
     def _keep(self) -> None:
-        """Provision and read."""
-        session, row, declared = self._session, self._row, self._state.nb_cfg
+        """Provision and read; only read, where the database is not to be trusted or the chassis is another's."""
+        session, row, state = self._session, self._row, self._state
+        name, declared = row.chassis.name, state.nb_cfg
+        plugged = snapshot.plugged(session.idl, name)
+        taken = self._taken(marks.parse(plugged.mark))
+        if state.alarm or taken or state.declared is None or not state.declared.database_id:
+            self._tell((taken,) if taken else ())
+            state.plug(name, Plugged(mark=None) if taken else plugged, self._problems)
+            return
         target = controller_target(row.controller, session.local_address, self._openflow_port)
         try:
-            problems = provision(session, Wanted(row.chassis, target, row.datapath_type))
+            problems = provision(session, Wanted(row.chassis, target, row.datapath_type, self._marks(plugged.mark)))
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
+        self._tell(problems)
+        done = declared if settled(session.idl) and not problems else None
+        state.plug(name, snapshot.plugged(session.idl, name), problems, done)
+
+    def _tell(self, problems: tuple[str, ...]) -> None:
+        """Log what newly stands in the way."""
         for problem in problems:
             if problem not in self._problems:
-                LOG.error("%s: %s", row.chassis.name, problem)
+                LOG.error("%s: %s", self._row.chassis.name, problem)
         self._problems = problems
-        done = declared if settled(session.idl) and not problems else None
-        self._state.plug(row.chassis.name, snapshot.plugged(session.idl, row.chassis.name), problems, done)
+
+    def _taken(self, mark: marks.Mark | None) -> str:
+        """Why the chassis is not ours to provision, '' when it is: another overlay database has it."""
+        declared = self._state.declared
+        if mark is None or declared is None or mark.database_id in ("", declared.database_id):
+            return ""
+        name = self._row.chassis.name
+        if self._row.takes_over or not declared.database_id:
+            return ""
+        return (
+            f"belongs to another overlay database ({mark.database_id}); if that one is lost: overlayctl rebuild "
+            f"--from-chassis (into an empty database), or overlayctl chassis-set {name} --take-over"
+        )
+
+    def _marks(self, written: str | None) -> dict[str, str]:
+        """What the chassis is to remember. Only how many changes there were may be told later."""
+        declared = self._state.declared
+        assert declared is not None
+        here, there = marks.mark_of(declared), marks.parse(written)
+        same = there is not None and (there.database_id, there.epoch) == (here.database_id, here.epoch)
+        if same and monotonic() < self._marked_at + MARK_S:
+            here = there or here
+        elif here != there:
+            self._marked_at = monotonic()
+        name = self._row.chassis.name
+        return {marks.KEY: str(here), **marks.memory(declared, name, self._state.overlay.bindings)}
 
     def _withdraw(self) -> None:
         name = self._row.chassis.name

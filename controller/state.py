@@ -5,6 +5,7 @@ Nothing here speaks to anybody. `derive()` is the one way from what was stored t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,9 +13,12 @@ from controller.packet_in import Arp
 from flows.bind import Place, bind
 from flows.compile.view import unreachable_pairs
 from flows.model import Binding, Neighbor, Overlay, Plug
+from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import Declared, LastKnown, Plugged
-from ovsdb.status import BindingStatus, ChassisStatus, Status
+from ovsdb.status import BindingStatus, ChassisStatus, Pending, Status
+from ovsdb.trust import objection
 
+LOG = logging.getLogger("overlay.state")
 NEIGHBORS_PER_PORT = 256
 """The most neighbors that are learned behind one binding."""
 STRANGE_S = 60.0
@@ -44,6 +48,11 @@ class ChassisState:
     datapath_id: str = ""
 
     @property
+    def mark(self) -> Mark | None:
+        """The state of the overlay database that the chassis has last seen; None where it says nothing of one."""
+        return parse(self.plugged.mark) if self.plugged is not None else None
+
+    @property
     def state(self) -> str:
         """One word for `overlayctl show`."""
         if self.fault:
@@ -66,6 +75,9 @@ class ChassisState:
 class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
+    `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it
+    was. `pending` are chassis that dialled in and are not declared.
+
     `complete` turns true when every chassis was heard or can't be reached, and stays so. Before that a
     switch that has flows from an earlier run knows more than we do, and is left alone.
     """
@@ -78,20 +90,44 @@ class State:
     version: int = 0
     nb_cfg: int = 0
     complete: bool = False
+    alarm: str = ""
+    pending: dict[str, Pending] = field(default_factory=dict)
+    _read: Declared | None = None
     _last: LastKnown = field(default_factory=LastKnown)
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
     _strange: dict[Binding, tuple[str, float]] = field(default_factory=dict)
+    _taken: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
 
     def declare(self, declared: Declared, last: LastKnown) -> None:
         """Store what the overlay database says; `last` counts the first time only."""
+        self._read = declared
         if self.declared is None:
             self._last = last
             self._neighbors = {(neighbor.network, neighbor.ip): neighbor for neighbor in last.neighbors}
-        elif declared == self.declared:
+        elif declared == self.declared and not self.alarm:
             return
-        other_rows = self.declared is None or declared.chassis != self.declared.chassis
+        alarmed = self.alarm
+        self._consider()
+        if not self.alarm:
+            self._accept(declared, anew=bool(alarmed))
+
+    def _consider(self) -> None:
+        """Look whether what was read may be acted on."""
+        if self._read is None:
+            return
+        marks = {name: mark for name, known in self.chassis.items() if (mark := known.mark) is not None}
+        alarm = objection(self._read, self.declared, marks)
+        if alarm != self.alarm:
+            self.alarm = alarm
+            if alarm:
+                LOG.error("%s", alarm)
+            self.noted()
+
+    def _accept(self, declared: Declared, anew: bool) -> None:
+        """Act on it; `anew` tells `changed` even when nothing did."""
+        other_rows = anew or self.declared is None or declared.chassis != self.declared.chassis
         self.declared = declared
         for name in declared.chassis:
             self.chassis.setdefault(name, ChassisState())
@@ -115,6 +151,7 @@ class State:
         known.fault, known.problems, known.plugged = "", problems, plugged
         if provisioned is not None:
             known.provisioned_cfg = provisioned
+        self._consider()
         if before is None or before.plugs != plugged.plugs:
             self.derive()
         else:
@@ -144,28 +181,60 @@ class State:
         binding = next((b for b in self.overlay.bindings if (b.chassis, b.ofport) == (chassis, ofport)), None)
         if binding is None or self.declared is None:
             return
-        if binding.port is not None and arp.sha != binding.mac:
-            self._wonder(binding, arp.sha, now)
+        if binding.port is not None and arp.sha not in binding.macs:
+            self._wonder(
+                binding,
+                f"sends from MAC {arp.sha}, but port '{binding.port}' is declared with {binding.mac}; "
+                f"if that is wrong: overlayctl port-set {binding.port} --mac {arp.sha}",
+                now,
+            )
             return
         peers = [port for port in self.declared.ports.values() if port.network == binding.network]
-        if any(arp.spa in port.ips for port in peers):
+        owner = next((port.name for port in peers if arp.spa in port.ips), None)
+        if owner is not None:
+            if owner != binding.port:
+                self._dispute(binding, arp, owner, now)
             return
-        if binding.port is None and any(port.mac == arp.sha for port in peers):
+        if binding.port is None and any(arp.sha in port.macs for port in peers):
             return
         neighbor = Neighbor(binding.network, arp.spa, arp.sha, chassis, binding.interface)
         key = (neighbor.network, neighbor.ip)
         here = [n for n in self._neighbors.values() if (n.chassis, n.interface) == (chassis, neighbor.interface)]
-        if self._neighbors.get(key) == neighbor or (key not in self._neighbors and len(here) >= NEIGHBORS_PER_PORT):
+        before = self._neighbors.get(key)
+        if before == neighbor or (before is None and len(here) >= NEIGHBORS_PER_PORT):
             return
+        if before is not None and before.mac != neighbor.mac:
+            self._watch(before, neighbor, now)
         self._neighbors[key] = neighbor
         self.derive()
 
-    def _wonder(self, binding: Binding, mac: str, now: float) -> None:
-        """Note that a declared port sends from another MAC than its own: then nothing reaches that one."""
-        said = (
-            f"sends from MAC {mac}, but port '{binding.port}' is declared with {binding.mac}; "
-            f"if that is wrong: overlayctl port-set {binding.port} --mac {mac}"
+    def _dispute(self, binding: Binding, arp: Arp, owner: str, now: float) -> None:
+        """Note that somebody speaks for an address that is declared for another port: both are told."""
+        holder = next((b for b in self.overlay.bindings if b.port == owner), None)
+        where = f" at {holder.chassis}/{holder.interface}" if holder is not None else ", which is not plugged in"
+        who = f"port '{binding.port}'" if binding.port is not None else "the undeclared port"
+        self._wonder(
+            binding, f"claims {arp.spa} with MAC {arp.sha}, but that is the address of port '{owner}'{where}", now
         )
+        if holder is not None:
+            said = f"{who} at {binding.chassis}/{binding.interface} claims its address {arp.spa} with MAC {arp.sha}"
+            self._wonder(holder, said, now)
+
+    def _watch(self, before: Neighbor, after: Neighbor, now: float) -> None:
+        """Note two that take a learned address from each other: once it may have moved, to and fro nothing does."""
+        key = (after.network, after.ip)
+        last = self._taken.get(key)
+        self._taken[key] = (before.mac, now)
+        if last is None or last[0] != after.mac or now >= last[1] + STRANGE_S:
+            return
+        for one, other in ((before, after), (after, before)):
+            binding = next((b for b in self.overlay.bindings if _place(b) == (one.chassis, one.interface)), None)
+            if binding is not None:
+                said = f"claims {one.ip} with MAC {one.mac}, and {other.chassis}/{other.interface} with MAC {other.mac}"
+                self._wonder(binding, f"{said}; two have one address", now)
+
+    def _wonder(self, binding: Binding, said: str, now: float) -> None:
+        """Note what is strange about what comes from a port, for as long as it goes on."""
         known = binding in self._strange
         self._strange[binding] = (self._strange[binding][0] if known else said, now)
         if not known:
@@ -223,6 +292,16 @@ class State:
             known.applied, known.cur_cfg, known.flows, known.refused = version, nb_cfg, flows, refused
             self.noted()
 
+    def pend(self, pending: Pending) -> None:
+        """Store that a chassis dialled in that is not declared."""
+        self.pending[pending.name] = pending
+        self.noted()
+
+    def unpend(self, name: str) -> None:
+        """Store that it is declared now, or went away."""
+        if self.pending.pop(name, None) is not None:
+            self.noted()
+
     def connect(self, chassis: str, connected: bool) -> None:
         """Store whether a chassis' switch is connected."""
         known = self.chassis.get(chassis)
@@ -233,18 +312,21 @@ class State:
     def status(self, now: float = 0.0) -> Status:
         """What is to stand in the overlay database about all this; `now` in seconds of a clock that only rises."""
         self._strange = {b: (said, at) for b, (said, at) in self._strange.items() if now < at + STRANGE_S}
+        self._taken = {key: (mac, at) for key, (mac, at) in self._taken.items() if now < at + STRANGE_S}
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
             for here, there in ((one, other), (other, one)):
                 text = f"shares no encap with {there}, so network '{network}' is cut in two"
                 unreachable.setdefault(here, []).append(text)
         chassis = {}
+        declared = self.declared.chassis if self.declared is not None else {}
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
             installed = min(known.cur_cfg, known.provisioned_cfg)
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)
+            said = "; ".join(filter(None, [error, declared[name].fault if name in declared else ""]))
+            chassis[name] = ChassisStatus(state, said, datapath, known.datapath_id, installed, known.flows)
         by_place = {(binding.chassis, binding.interface): binding for binding in self.overlay.bindings}
         bindings = {}
         for plug in self.plugs():
@@ -258,7 +340,18 @@ class State:
                 self._problems.get(place) or (self._strange.get(binding, ("",))[0] if binding is not None else ""),
             )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
-        return Status(chassis, bindings, self.overlay.neighbors, self.nb_cfg, asked)
+        for name, why in (self._read.unusable if self._read is not None else {}).items():
+            chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
+        return Status(
+            chassis,
+            bindings,
+            self.overlay.neighbors,
+            self.nb_cfg,
+            asked,
+            self._read.nb_cfg if self._read is not None else 0,
+            self.alarm,
+            tuple(self.pending[name] for name in sorted(self.pending)),
+        )
 
     def _is_up(self, binding: Binding) -> bool:
         """Whether every switch that is connected has the binding's flows, its own above all."""
@@ -266,3 +359,7 @@ class State:
         own = self.chassis.get(binding.chassis)
         others = (known.applied for known in self.chassis.values() if known.connected)
         return own is not None and own.applied >= since and all(applied >= since for applied in others)
+
+
+def _place(binding: Binding) -> Place:
+    return binding.chassis, binding.interface

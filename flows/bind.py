@@ -47,7 +47,7 @@ def bind(
         if name is not None and plug.ofport > 0 and (name not in holders or keeps):
             holders[name] = place
     taken = _Taken(
-        {(port.network, port.mac) for port in ports.values()},
+        {(port.network, mac) for port in ports.values() for mac in port.macs},
         {(port.network, ip): port.name for port in ports.values() for ip in port.ips},
         {},
     )
@@ -99,7 +99,11 @@ def _declared(
     if holders[port.name] != (plug.chassis, plug.interface):
         chassis, interface = holders[port.name]
         raise ValueError(f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port; unplug one")
-    return Binding(plug.chassis, plug.interface, plug.ofport, port.network, port.name, port.mac, port.ips)
+    if not port.enabled:
+        raise ValueError(f"port '{port.name}' is disabled; overlayctl port-set {port.name} --enable")
+    return Binding(
+        plug.chassis, plug.interface, plug.ofport, port.network, port.name, port.mac, port.ips, port.extra_macs
+    )
 
 
 def _undeclared(plug: Plug, by_vni: Mapping[int, Network], taken: _Taken) -> tuple[Binding, str | None]:

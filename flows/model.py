@@ -58,14 +58,19 @@ def mac(written: str) -> str:
 
 
 def ip(written: str) -> str:
-    """A unicast IPv4 address in canonical spelling; ValueError when it is none."""
+    """A unicast address, IPv4 or IPv6, in canonical spelling (RFC 5952 for v6); ValueError when it is none."""
     try:
-        address = netaddr.IPAddress(written, 4, flags=netaddr.INET_PTON)
+        address = netaddr.IPAddress(written, 6 if ":" in written else 4, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError, TypeError):
-        raise ValueError(f"IP {written!r} is not an IPv4 address such as 10.0.0.1") from None
+        raise ValueError(f"IP {written!r} is not an IP address such as 10.0.0.1 or 2001:db8::1") from None
     if address.is_multicast() or address.is_loopback() or int(address) in (0, 0xFFFFFFFF):
         raise ValueError(f"IP {address} is not a unicast address")
     return str(address)
+
+
+def is_ipv4(ip: str) -> bool:
+    """Whether an address in canonical spelling is of IPv4."""
+    return ":" not in ip
 
 
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(\1[0-9A-Fa-f]{2}){4}")
@@ -82,22 +87,40 @@ class Chassis:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A layer-2 domain of one tenant. `encap` is what its chassis use where both ends offer it."""
+    """A layer-2 domain of one tenant. `encap` is what its chassis use where both ends offer it.
+
+    `drops_unknown`: a unicast packet whose destination nobody knows is dropped, not flooded. `details` is
+    what is declared beside, as JSON: nothing here depends on it.
+    """
 
     name: str
     tenant: str
     vni: int
     encap: Encap = Encap.VXLAN
+    drops_unknown: bool = False
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A declared port: its MAC and addresses are known before it is plugged in anywhere."""
+    """A declared port: its MAC and addresses are known before it is plugged in anywhere.
+
+    `extra_macs` are further MACs behind it; one that is not `enabled` is not bound, wherever it is plugged in.
+    `details` is what is declared beside, as JSON: nothing here depends on it.
+    """
 
     name: str
     network: str
     mac: str
     ips: tuple[str, ...] = ()
+    extra_macs: tuple[str, ...] = ()
+    enabled: bool = True
+    details: str = ""
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """Every MAC of the port, the one its addresses belong to first."""
+        return (self.mac, *self.extra_macs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +145,8 @@ class Plug:
 class Binding:
     """A port in its place: an ofport of a chassis, in a network.
 
-    `port` names the declared port, or is None; `mac` and `ips` are what is known of it. Behind a port
-    that is not declared any MAC may appear, and is learned.
+    `port` names the declared port, or is None; `mac`, `ips` and `extra_macs` are what is known of it. Behind
+    a port that is not declared any MAC may appear, and is learned.
     """
 
     chassis: str
@@ -133,6 +156,12 @@ class Binding:
     port: str | None = None
     mac: str | None = None
     ips: tuple[str, ...] = ()
+    extra_macs: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """Every MAC that is known to be behind it, the one its addresses belong to first."""
+        return (self.mac, *self.extra_macs) if self.mac is not None else ()
 
     @property
     def learns(self) -> bool:

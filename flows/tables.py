@@ -44,6 +44,7 @@ class Kind(IntEnum):
     DELIVER = 0x30
     NOT_FOUND = 0x31
     DROP_SPLIT_HORIZON = 0x32
+    DROP_UNKNOWN = 0x33
     FLOOD_FROM_PORT = 0x38
     FLOOD_FROM_TUNNEL = 0x39
     DROP_NO_MEMBERS = 0x3A
@@ -88,6 +89,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.DELIVER: "a packet whose port is found",
     Kind.NOT_FOUND: "unknown unicast",
     Kind.DROP_SPLIT_HORIZON: "a packet from a tunnel that would leave by a tunnel",
+    Kind.DROP_UNKNOWN: "unknown unicast, in a network that does not flood it",
     Kind.FLOOD_FROM_PORT: "to all members of the network",
     Kind.FLOOD_FROM_TUNNEL: "to the members on this chassis",
     Kind.DROP_NO_MEMBERS: "nobody else is in the network",
@@ -176,8 +178,9 @@ FDB: Final = Table(
 DELIVER: Final = Table(
     70,
     "deliver",
-    "out of the port that was found; never from a tunnel into a tunnel (split horizon)",
-    frozenset({ORIGIN, OUTPORT}),
+    "out of the port that was found; never from a tunnel into a tunnel (split horizon). "
+    "Where none was found: flood, or drop where the network says so",
+    frozenset({"metadata", ORIGIN, OUTPORT}),
     ("flood",),
     Kind.DELIVER,
 )

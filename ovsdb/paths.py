@@ -9,9 +9,13 @@ import os
 from pathlib import Path
 from typing import Final
 
+from ovsdb.remotes import tcp
+
 DATABASE: Final = "Overlay"
 """The name of the schema in `overlay.ovsschema`."""
 PROGRAM: Final = "ovs-overlay"
+DIAL_IN_PORT: Final = 6641
+"""Where chassis dial in, unless told otherwise."""
 
 
 def run_dir() -> Path:
@@ -48,6 +52,22 @@ def database_path() -> Path:
 def named_database() -> str | None:
     """The servers `OVERLAY_DB` names, as written, or None when the controller runs its own."""
     return os.environ.get("OVERLAY_DB") or None
+
+
+def dial_in() -> tuple[str, int] | None:
+    """Where chassis may dial in, (IP address, TCP port), as `OVERLAY_DIAL_IN` says: `off`, PORT or IP:PORT.
+
+    Raises ValueError for anything else.
+    """
+    written = os.environ.get("OVERLAY_DIAL_IN") or str(DIAL_IN_PORT)
+    if written == "off":
+        return None
+    host, _, port = written.rpartition(":")
+    try:
+        where = tcp(f"tcp:{host or '0.0.0.0'}:{port}", DIAL_IN_PORT)
+    except ValueError as error:
+        raise ValueError(f"OVERLAY_DIAL_IN={written} is neither off, nor PORT, nor IP:PORT: {error}") from None
+    return where.host, where.port
 
 
 def default_database() -> str:

@@ -7,13 +7,14 @@ is taken by somebody else it says so and does the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
 import ovs.db.idl
 
 from flows.model import TUNNEL_NAMES, TUNNEL_OFPORTS, Chassis, Encap
+from ovsdb import marks
 from ovsdb.session import Session
 from ovsdb.snapshot import BRIDGE, MARK, find, is_ours, only
 
@@ -28,11 +29,15 @@ MAX_BACKOFF_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a chassis is to be. `datapath_type` None leaves it to the chassis."""
+    """What a chassis is to be. `datapath_type` None leaves it to the chassis.
+
+    `marks` are the entries of br-int's external_ids by which the chassis remembers (`ovsdb.marks`).
+    """
 
     chassis: Chassis
     controller: str
     datapath_type: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 def datapath_id(chassis: str) -> str:
@@ -101,6 +106,7 @@ def withdraw(session: Session) -> None:
         for port in filter(is_ours, list(bridge.ports)):
             if port.name != BRIDGE:
                 bridge.delvalue("ports", port)
+        _remember(bridge, {})
 
     session.transact(write)
 
@@ -142,12 +148,26 @@ def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wan
     elif wanted.datapath_type not in (None, bridge.datapath_type):
         # ovs-vswitchd leaves the old value where it can't make the new datapath; empty, it tells.
         bridge.datapath_id = []
+    ours = _now(bridge, "external_ids", {}).get(MARK[0]) == MARK[1]
     changed |= _fill(bridge, _bridge_columns(wanted, bridge))
+    if ours:
+        _remember(bridge, wanted.marks)  # by entry, so that an operator's entries written meanwhile stay
     changed |= _write_ports(idl, transaction, bridge, wanted)
     changed |= _write_controller(idl, transaction, bridge, wanted)
     if changed:
         transaction.add_comment(f"overlay: provision chassis {wanted.chassis.name}")
         root.increment("next_cfg")
+
+
+def _remember(bridge: Any, wanted: Mapping[str, str]) -> None:
+    """Make our entries of br-int's external_ids these; ovs-vswitchd has nothing to do for them."""
+    now = _now(bridge, "external_ids", {})
+    for key in now:
+        if marks.is_ours(key) and key not in wanted:
+            bridge.delkey("external_ids", key)
+    for key, value in wanted.items():
+        if now.get(key) != value:
+            bridge.setkey("external_ids", key, value)
 
 
 def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
@@ -196,8 +216,9 @@ def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
             "datapath-id": datapath_id(wanted.chassis.name),
             "disable-in-band": "true",
         },
-        "external_ids": {**_now(bridge, "external_ids", {}), **dict([MARK])},
     }
+    if _now(bridge, "external_ids", {}).get(MARK[0]) != MARK[1]:
+        columns["external_ids"] = {**_now(bridge, "external_ids", {}), **dict([MARK]), **wanted.marks}
     if wanted.datapath_type is not None:
         columns["datapath_type"] = wanted.datapath_type
     return columns

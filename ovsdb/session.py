@@ -7,6 +7,7 @@ another thread's `wake()` ends the wait.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -17,9 +18,13 @@ import ovs.poller
 import ovs.timeval
 import ovs.vlog
 
+from ovsdb import dial_in  # noqa: F401 - makes dial-in:NAME a connection method
+from ovsdb.snapshot import DIAL_IN
+
 PROBE_MS: Final = 5000
 """Silence after which the server is asked for a sign of life; after as much again the session is new."""
 BACKOFF_MS: Final = (200, 2000)
+DIAL_IN_BACKOFF_MS: Final = (100, 300)
 IDLE_MS: Final = 1000
 """The longest a session waits before it looks whether its reader has anything else to do."""
 
@@ -66,7 +71,8 @@ class Session:
 
     def _note_faults(self) -> None:
         reconnect = self.idl._session.reconnect
-        reconnect.set_backoff(*BACKOFF_MS)
+        # Whether a chassis has dialled in costs nothing to look.
+        reconnect.set_backoff(*(DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else BACKOFF_MS))
         for name in ("connect_failed", "disconnected"):
             inner = getattr(reconnect, name)
 
@@ -74,6 +80,8 @@ class Session:
                 # 0: python-ovs gave up by itself, after it waited for an answer in vain.
                 closed = "the connection was closed" if error else "no answer"
                 self.fault = os.strerror(error) if error > 0 else closed
+                if error == errno.ENOTCONN and self.remote.startswith(DIAL_IN):
+                    self.fault = "it has not dialled in; on the host: ovs-vsctl set-manager tcp:CONTROLLER:6641"
                 inner(now, error)
 
             setattr(reconnect, name, note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,31 +16,51 @@ BRIDGE: Final = "br-int"
 """The one integration bridge of a chassis."""
 MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
+DIAL_IN: Final = "dial-in:"
+"""What the remote of a chassis begins with that connects to the controller; its name follows."""
+TAKE_OVER: Final = "take-over"
+"""The external_ids entry of a Chassis row ("true") that has it taken from another overlay database."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChassisRow:
     """A declared chassis and how it is reached: its OVSDB remote, and what the operator fixed about it.
 
-    `controller` is the OpenFlow target it is to use, None for our own address; `datapath_type` None for
-    what the chassis can.
+    `fault` says what of its declaration is not done, '' for nothing; `details` is the whole of it, as JSON.
+    `takes_over`: it is taken even from another overlay database. `controller` is the OpenFlow target it is
+    to use, None for our own address; `datapath_type` None for what the chassis can.
     """
 
     chassis: Chassis
     remote: str
     datapath_type: str | None = None
     controller: str | None = None
+    fault: str = ""
+    details: str = ""
+    takes_over: bool = False
+
+    @property
+    def dials_in(self) -> bool:
+        """Whether the chassis connects to the controller, and not the other way round."""
+        return self.remote.startswith(DIAL_IN)
 
 
 @dataclass(frozen=True)
 class Declared:
-    """The overlay database, without what the controller itself writes there."""
+    """The overlay database, without what the controller itself writes there.
+
+    `unusable` names the chassis that can't be one, with the reason. `nb_cfg` counts the changes, `epoch`
+    those that deleted something; `database_id` is made with the database.
+    """
 
     chassis: Mapping[str, ChassisRow] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     ports: Mapping[str, Port] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    unusable: Mapping[str, str] = field(default_factory=dict)
     nb_cfg: int = 0
+    database_id: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,12 +77,13 @@ class Plugged:
     """What a chassis' own database tells: what is plugged in, and whether it reaches the controller.
 
     `datapath_type` is br-int's. `channel` is what the switch says of its OpenFlow connection, '' where it
-    has one.
+    has one. `mark` is the state of the overlay database that it has last seen, as it was written there.
     """
 
     plugs: tuple[Plug, ...] = ()
     datapath_type: str = "system"
     channel: str = ""
+    mark: str | None = None
 
 
 def is_ours(row: Any) -> bool:
@@ -78,9 +100,24 @@ def declared(idl: ovs.db.idl.Idl) -> Declared:
     """The declarations in the overlay database."""
     faults: list[str] = []
     tables = idl.tables
-    chassis = {row.name: _chassis(row) for row in tables["Chassis"].rows.values()}
+    chassis: dict[str, ChassisRow] = {}
+    unusable: dict[str, str] = {}
+    for row in sorted(tables["Chassis"].rows.values(), key=lambda row: str(row.name)):
+        try:
+            chassis[row.name] = _chassis(row)
+        except (ValueError, AttributeError) as error:
+            unusable[row.name] = str(error)
+            faults.append(f"chassis '{row.name}': {error}")
     networks = {
-        row.name: Network(row.name, row.tenant, row.vni, Encap(row.encap)) for row in tables["Network"].rows.values()
+        row.name: Network(
+            row.name,
+            row.tenant.name,
+            row.vni,
+            Encap(row.encap),
+            only(row.unknown_unicast, "flood") == "drop",
+            _details(row, "subnets", "gateways", "ranges", "excludes", "mtu", "description", "external_ids"),
+        )
+        for row in tables["Network"].rows.values()
     }
     ports: dict[str, Port] = {}
     for row in sorted(tables["Port"].rows.values(), key=lambda row: str(row.name)):
@@ -90,22 +127,57 @@ def declared(idl: ovs.db.idl.Idl) -> Declared:
                 row.network.name,
                 model.mac(row.mac),
                 tuple(sorted(model.ip(address.ip) for address in row.addresses)),
+                tuple(sorted(model.mac(mac) for mac in row.extra_macs)),
+                bool(only(row.enabled, True)),
+                _details(row, "allowed_pairs", "security", "description", "external_ids"),
             )
         except (ValueError, AttributeError) as error:
             faults.append(f"port '{row.name}': {error}")
     totals = next(iter(tables["Overlay_Global"].rows.values()), None)
     return Declared(
-        dict(sorted(chassis.items())),
+        chassis,
         dict(sorted(networks.items())),
         ports,
         tuple(faults),
-        totals.nb_cfg if totals is not None else 0,
+        unusable,
+        *((totals.nb_cfg, totals.database_id, totals.epoch) if totals is not None else ()),
     )
 
 
 def _chassis(row: Any) -> ChassisRow:
-    encaps = frozenset(Encap(encap) for encap in row.encaps) or frozenset(Encap)
-    return ChassisRow(Chassis(row.name, row.vtep, encaps), row.ovsdb, only(row.datapath_type), only(row.controller))
+    """The row with its first IPv4 VTEP; ValueError when it has none."""
+    vteps = {model.ip(vtep.ip): frozenset(map(Encap, vtep.encaps)) or frozenset(Encap) for vtep in row.vteps}
+    usable = sorted(filter(model.is_ipv4, vteps), key=lambda ip: tuple(map(int, ip.split("."))))
+    if not usable:
+        raise ValueError(
+            "no VTEP has an IPv4 address, and IPv6 underlays are not used yet; "
+            f"overlayctl chassis-set {row.name} --vtep IP"
+        )
+    idle = sorted(set(vteps) - {usable[0]})
+    fault = f"VTEP {', '.join(idle)}: stored, but only {usable[0]} is used yet" if idle else ""
+    ends = [{"ip": ip, "encaps": sorted(map(str, encaps))} for ip, encaps in sorted(vteps.items())]
+    beside = _details(row, "datapath_type", "controller", "description", "external_ids")
+    details = {"ovsdb": row.ovsdb, "vteps": ends, **json.loads(beside or "{}")}
+    return ChassisRow(
+        Chassis(row.name, usable[0], vteps[usable[0]]),
+        row.ovsdb,
+        only(row.datapath_type),
+        only(row.controller),
+        fault,
+        json.dumps(details, sort_keys=True),
+        row.external_ids.get(TAKE_OVER) == "true",
+    )
+
+
+def _details(row: Any, *columns: str) -> str:
+    """The columns that hold anything, as JSON; '' where none does."""
+    found = {}
+    for column in columns:
+        value = getattr(row, column)
+        if value not in ([], {}, ""):
+            single = column in ("mtu", "security", "datapath_type", "controller")
+            found[column] = value[0] if single else sorted(value) if isinstance(value, list) else value
+    return json.dumps(found, sort_keys=True) if found else ""
 
 
 def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
@@ -148,7 +220,12 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
         if is_ours(controller) and not controller.is_connected:
             reason = controller.status.get("last_error", "not connected")
             channel = f"OpenFlow to {controller.target}: {reason}"
-    return Plugged(tuple(sorted(plugs, key=lambda plug: plug.interface)), bridge.datapath_type or "system", channel)
+    return Plugged(
+        tuple(sorted(plugs, key=lambda plug: plug.interface)),
+        bridge.datapath_type or "system",
+        channel,
+        bridge.external_ids.get("overlay-mark"),
+    )
 
 
 _MEANT: Final = {"iface-id", "overlay-vni", "attached-mac", "overlay-ip", "iface_id", "overlay_vni"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,23 @@ class BindingStatus:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A Pending row: a chassis that connected to us and is not declared, and what it says of itself."""
+
+    name: str
+    address: str
+    vtep: str | None = None
+    ovs_version: str | None = None
+
+
 @dataclass(frozen=True)
 class Status:
     """Everything the controller has to say.
 
     Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
-    them and must survive.
+    them and must survive. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
+    nothing is done, '' while all goes on.
     """
 
     chassis: Mapping[str, ChassisStatus]
@@ -47,6 +59,9 @@ class Status:
     neighbors: tuple[Neighbor, ...]
     cur_cfg: int
     asked: frozenset[str]
+    read_cfg: int = 0
+    alarm: str = ""
+    pending: tuple[Pending, ...] = ()
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -64,9 +79,15 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
                 flows=said.flows,
             )
     for row in list(idl.tables["Overlay_Global"].rows.values()):
-        _fill(row, cur_cfg=status.cur_cfg)
+        _fill(row, cur_cfg=status.cur_cfg, read_cfg=status.read_cfg, alarm=status.alarm)
+        if not row.database_id:
+            row.database_id = str(uuid.uuid4())
+    if not idl.tables["Overlay_Global"].rows:
+        row = transaction.insert(idl.tables["Overlay_Global"])
+        row.database_id = str(uuid.uuid4())
     _write_bindings(idl, transaction, status)
     _write_neighbors(idl, transaction, status)
+    _write_pending(idl, transaction, status)
 
 
 def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -108,6 +129,25 @@ def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, s
             row = transaction.insert(idl.tables["Neighbor"])
             row.network, row.ip = key
         _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
+
+
+def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    rows = {row.name: row for row in idl.tables["Pending"].rows.values()}
+    said = {pending.name: pending for pending in status.pending}
+    for name, row in rows.items():
+        if name not in said:
+            row.delete()
+    for name, pending in said.items():
+        row = rows.get(name)
+        if row is None:
+            row = transaction.insert(idl.tables["Pending"])
+            row.name = name
+        _fill(
+            row,
+            address=pending.address,
+            vtep=_optional(pending.vtep),
+            ovs_version=_optional(pending.ovs_version),
+        )
 
 
 def _optional(value: str | None) -> list[str]:

@@ -45,7 +45,7 @@ def overlays(draw: st.DrawFn, chassis: int = 4, networks: int = 3, ports: int = 
         for n in range(1, draw(st.integers(1, chassis)) + 1)
     }
     nets = {
-        f"n{n}": Network(f"n{n}", f"t{n}", 100 * n, draw(st.sampled_from(list(Encap))))
+        f"n{n}": Network(f"n{n}", f"t{n}", 100 * n, draw(st.sampled_from(list(Encap))), draw(st.booleans()))
         for n in range(1, draw(st.integers(1, networks)) + 1)
     }
     bindings = []
@@ -56,9 +56,9 @@ def overlays(draw: st.DrawFn, chassis: int = 4, networks: int = 3, ports: int = 
             ofport = 1 + sum(binding.chassis == host for binding in bindings)
             interface = f"vm{ofport}"
             if draw(st.booleans()):
-                bindings.append(
-                    Binding(host, interface, ofport, name, f"{name}p{number}", mac(number), (f"10.0.0.{number}",))
-                )
+                extra = (mac(0x100 + number),) if draw(st.booleans()) else ()
+                ips = (f"10.0.0.{number}", f"2001:db8::{number}")
+                bindings.append(Binding(host, interface, ofport, name, f"{name}p{number}", mac(number), ips, extra))
             else:
                 bindings.append(Binding(host, interface, ofport, name))
                 if draw(st.booleans()):

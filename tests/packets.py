@@ -7,7 +7,7 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from flows.model import TUNNEL_OFPORTS, Binding, Overlay
+from flows.model import TUNNEL_OFPORTS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet, packet
 from topologies.topology import Topology
 
@@ -61,8 +61,8 @@ def macs(overlay: Overlay) -> list[str]:
 
 
 def pairs(overlay: Overlay) -> list[tuple[str, str]]:
-    """Every known (IP, MAC), and a stranger's."""
-    known = {(ip, binding.mac) for binding in overlay.bindings for ip in binding.ips if binding.mac is not None}
+    """Every known (IPv4 address, MAC), and a stranger's."""
+    known = {(ip, binding.mac) for binding in overlay.bindings for ip in binding.ips if binding.mac and is_ipv4(ip)}
     known |= {(neighbor.ip, neighbor.mac) for neighbor in overlay.neighbors}
     return [*sorted(known), (STRANGE_IP, STRANGERS[0])]
 

@@ -11,6 +11,7 @@ NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra",
 PORTS = {
     "web1": Port("web1", "red", "02:00:00:00:00:01", ("10.0.0.1",)),
     "web2": Port("web2", "red", "02:00:00:00:00:02", ("10.0.0.2",)),
+    "off": Port("off", "red", "02:00:00:00:00:03", enabled=False),
 }
 GOOD = Plug("h9", "good", 7, iface_id="web2")
 
@@ -37,6 +38,7 @@ def test_declared_and_undeclared() -> None:
     [
         (Plug("h1", "a", 1, iface_id="nobody"), "'nobody' is no declared port"),
         (Plug("h1", "a", 0, iface_id="web1"), ""),
+        (Plug("h1", "a", 1, iface_id="off"), "port 'off' is disabled; overlayctl port-set off --enable"),
         (Plug("h1", "a", -1, vni="100", fault="no such device"), "can't use the interface: no such device"),
         (Plug("h1", "a", 1, vni="300"), "VNI of no declared network; overlayctl net-add"),
         (Plug("h1", "a", 1, vni="0"), "VNI 0 is not in 1..16777215"),

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flows.compile import compile
-from flows.model import TUNNEL_OFPORTS, Binding, Neighbor, Overlay
+from flows.model import TUNNEL_OFPORTS, Binding, Neighbor, Overlay, is_ipv4
 from flows.simulate import Delivery, Journey, Packet, Switch, journey, packet
 from flows.tables import Kind
 from tests.overlays import THREE, overlays
@@ -82,13 +82,14 @@ def places(done: Journey) -> Counter[Place]:
 
 
 def known(overlay: Overlay, source: Binding) -> dict[str, str]:
-    """The MAC of each IP that is known in a port's network, and can be reached from it."""
+    """The MAC of each IPv4 address that is known in a port's network, and can be reached from it."""
     learned = {n.ip: n.mac for n in overlay.neighbors if n.network == source.network and reaches(overlay, source, n)}
     declared = {
         ip: other.mac
         for other in overlay.bindings
         if other.network == source.network and other.mac is not None and reaches(overlay, source, other)
         for ip in other.ips
+        if is_ipv4(ip)
     }
     return {**learned, **declared}
 
@@ -180,12 +181,17 @@ def test_tunnel_packets_of_every_kind_to_every_chassis(name: str) -> None:
 
 @given(overlays(), st.data(), st.sampled_from([BROADCAST, "01:00:5e:00:00:fb", STRANGERS[1]]))
 def test_bum_reaches_each_other_member_once(overlay: Overlay, data: st.DataObject, target: str) -> None:
+    """Unknown unicast only where the network floods it."""
     assume(overlay.bindings)
     source = data.draw(st.sampled_from(overlay.bindings))
     frame = packet(eth_src=STRANGERS[0], eth_dst=target, eth_type=0x0800)
     done = Fabric(overlay).send(source, frame)
-    assert places(done) == Counter(place(other) for other in others(overlay, source))
-    assert {name for name, _ in done.traces} == {source.chassis} | {o.chassis for o in others(overlay, source)}
+    unknown = target == STRANGERS[1]
+    reached = [] if unknown and overlay.networks[source.network].drops_unknown else others(overlay, source)
+    assert places(done) == Counter(map(place, reached))
+    assert {name for name, _ in done.traces} == {source.chassis} | {other.chassis for other in reached}
+    if unknown and not reached and others(overlay, source):
+        assert done.traces[0][1].dropped is Kind.DROP_UNKNOWN
 
 
 @given(overlays(), st.data())
@@ -195,10 +201,10 @@ def test_known_unicast_reaches_its_port_alone(overlay: Overlay, data: st.DataObj
     assume(declared)
     fabric = Fabric(overlay)
     target = data.draw(st.sampled_from(declared))
-    assert target.mac is not None
+    mac = data.draw(st.sampled_from(target.macs))
     for thief in data.draw(st.lists(st.sampled_from(overlay.bindings), max_size=3)):
-        fabric.send(thief, packet(eth_src=target.mac, eth_dst=BROADCAST, eth_type=0x0800))
-    frame = packet(eth_src=STRANGERS[0], eth_dst=target.mac, eth_type=0x0800)
+        fabric.send(thief, packet(eth_src=mac, eth_dst=BROADCAST, eth_type=0x0800))
+    frame = packet(eth_src=STRANGERS[0], eth_dst=mac, eth_type=0x0800)
     for source in others(overlay, target):
         done = fabric.send(source, frame)
         assert done.deliveries == (Delivery(*place(target), frame),)

@@ -101,6 +101,31 @@ def test_a_declared_port_may_tell_of_a_further_address_of_its_own() -> None:
     assert neighbors(state) == {"10.0.0.100": "02:00:00:00:00:01"}
 
 
+def test_an_address_that_two_claim_is_said_of_both() -> None:
+    state = store(WEB1, WEB2, FREE)
+    state.see("h2", 9, arp("10.0.0.1", UNKNOWN), now=5.0)
+    said = {place: binding.error for place, binding in state.status(now=6.0).bindings.items()}
+    assert said["h2", "vm9"] == f"claims 10.0.0.1 with MAC {UNKNOWN}, but that is the address of port 'web1' at h1/vm1"
+    assert said["h1", "vm1"] == f"the undeclared port at h2/vm9 claims its address 10.0.0.1 with MAC {UNKNOWN}"
+    assert said["h2", "vm2"] == ""
+    assert neighbors(state) == {}
+    assert state.status(now=66.0).bindings["h1", "vm1"].error == "", "it has long not been claimed any more"
+    state.see("h2", 1, arp("10.0.0.1", "02:00:00:00:00:02"), now=100.0)
+    assert "port 'web2' at h2/vm2 claims its address 10.0.0.1" in state.status(now=100.0).bindings["h1", "vm1"].error
+
+
+def test_a_learned_address_may_move_but_not_to_and_fro() -> None:
+    other = Plug("h3", "vm8", 8, vni="100")
+    state = store(FREE, other)
+    state.see("h2", 9, arp("10.0.0.9", UNKNOWN), now=1.0)
+    state.see("h3", 8, arp("10.0.0.9", "02:00:00:00:00:98"), now=2.0)
+    assert not any(binding.error for binding in state.status(now=2.0).bindings.values()), "it moved"
+    state.see("h2", 9, arp("10.0.0.9", UNKNOWN), now=3.0)
+    said = {place: binding.error for place, binding in state.status(now=3.0).bindings.items()}
+    assert f"claims 10.0.0.9 with MAC {UNKNOWN}, and h3/vm8 with MAC 02:00:00:00:00:98" in said["h2", "vm9"]
+    assert f"claims 10.0.0.9 with MAC 02:00:00:00:00:98, and h2/vm9 with MAC {UNKNOWN}" in said["h3", "vm8"]
+
+
 def test_one_port_can_not_fill_everything() -> None:
     state = store(FREE)
     for number in range(NEIGHBORS_PER_PORT + 50):

@@ -22,6 +22,7 @@ _PER_VIEW = (
     notice.notice,
     respond.respond,
     forward.forward,
+    deliver.deliver,
     flood.flood,
 )
 
@@ -39,7 +40,7 @@ def pipeline() -> Iterator[Flow]:
     yield from notice.misses()
     yield from respond.misses()
     yield from forward.misses()
-    yield from deliver.deliver()
+    yield from deliver.misses()
     yield from flood.misses()
 
 

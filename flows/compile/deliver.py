@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.flow import Flow, Goto, OutputField, flow
+from flows.compile.view import View
+from flows.flow import Flow, Goto, Match, OutputField, flow
 from flows.model import TUNNEL_OFPORTS
 from flows.tables import DELIVER, FLOOD, FROM_TUNNEL, ORIGIN, OUTPORT, Kind
 
 
-def deliver() -> Iterator[Flow]:
+def deliver(view: View) -> Iterator[Flow]:
+    """Where the network says so, a packet for which no port was found is dropped."""
+    if view.drops_unknown:
+        match: Match = {"metadata": view.vni, OUTPORT: 0}
+        yield flow(DELIVER, Kind.DROP_UNKNOWN, 150, match, [])
+
+
+def misses() -> Iterator[Flow]:
     """Split horizon, the port, and the flood where no port was found."""
     for ofport in TUNNEL_OFPORTS.values():
         match = {ORIGIN: FROM_TUNNEL, OUTPORT: ofport}

@@ -25,8 +25,8 @@ def forward(view: View) -> Iterator[Flow]:
             places.setdefault(mac, (*to_vtep(view.vni, member), outport))
     local: dict[str, tuple[Action, ...]] = {}
     for port in view.ports:
-        if port.mac is not None:
-            local.setdefault(port.mac, (set_field(OUTPORT, port.ofport),))
+        for mac in port.macs:
+            local.setdefault(mac, (set_field(OUTPORT, port.ofport),))
     for mac, actions in sorted({**places, **local}.items()):
         match: Match = {"metadata": view.vni, "eth_dst": mac}
         yield flow(FORWARD, Kind.KNOWN, 100, match, [*actions, Goto(DELIVER)])

@@ -31,7 +31,7 @@ def learn(view: View) -> Iterator[Flow]:
     if not any(port.learns for port in view.ports) and not any(member.learns for member in view.members):
         return
     known = {mac for member in view.members for mac in member.macs}
-    known |= {port.mac for port in view.ports if port.mac is not None}
+    known |= {mac for port in view.ports for mac in port.macs}
     for mac in sorted(known):
         taught: Match = {"metadata": view.vni, "eth_src": mac}
         yield flow(LEARN, Kind.KNOWN_SOURCE, 200, taught, [Goto(NOTICE)])

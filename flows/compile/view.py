@@ -11,17 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flows.model import Binding, Chassis, Encap, Neighbor, Network, Overlay
+from flows.model import Binding, Chassis, Encap, Neighbor, Network, Overlay, is_ipv4
 
 _InNetwork = TypeVar("_InNetwork", Binding, Neighbor)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """A port of this chassis: its ofport, its MAC where it is known, and whether the switch learns there."""
+    """A port of this chassis: its ofport, the MACs that are known behind it, and whether the switch learns there."""
 
     ofport: int
-    mac: str | None
+    macs: tuple[str, ...]
     learns: bool
 
 
@@ -48,7 +48,8 @@ class View:
     ports: tuple[LocalPort, ...]
     members: tuple[Member, ...]
     neighbors: tuple[tuple[str, str], ...]
-    """(IP, MAC) pairs."""
+    """(IPv4 address, MAC) pairs."""
+    drops_unknown: bool = False
 
 
 def shared_encaps(one: Chassis, other: Chassis) -> tuple[Encap, ...]:
@@ -74,7 +75,7 @@ def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
 
 
 def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> tuple[tuple[str, str], ...]:
-    """Each known IP of a network with its MAC, sorted.
+    """Each known IPv4 address of a network with its MAC, sorted.
 
     What is declared wins over what the operator noted on an undeclared port, and that over what was
     learned: a tenant's packet can't take an address that was given to somebody else.
@@ -84,7 +85,7 @@ def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) ->
         pairs[neighbor.ip] = neighbor.mac
     for binding in sorted(bindings, key=lambda b: (not b.learns, b.chassis, b.interface)):
         for ip in binding.ips:
-            if binding.mac is not None:
+            if binding.mac is not None and is_ipv4(ip):
                 pairs[ip] = binding.mac
     return tuple(sorted(pairs.items()))
 
@@ -115,12 +116,12 @@ def views(overlay: Overlay, chassis: str) -> tuple[View, ...]:
                         there.vtep,
                         chosen_encap(network, shared),
                         shared,
-                        tuple(sorted({binding.mac for binding in theirs if binding.mac is not None})),
+                        tuple(sorted({mac for binding in theirs for mac in binding.macs})),
                         any(binding.learns for binding in theirs),
                     )
                 )
         ports = sorted(
-            (LocalPort(binding.ofport, binding.mac, binding.learns) for binding in local),
+            (LocalPort(binding.ofport, binding.macs, binding.learns) for binding in local),
             key=lambda port: port.ofport,
         )
         found.append(
@@ -133,6 +134,7 @@ def views(overlay: Overlay, chassis: str) -> tuple[View, ...]:
                     [binding for binding in bindings if binding.chassis in reached],
                     [neighbor for neighbor in learned.get(name, ()) if neighbor.chassis in reached],
                 ),
+                network.drops_unknown,
             )
         )
     return tuple(sorted(found, key=lambda view: view.vni))
