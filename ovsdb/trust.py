@@ -30,13 +30,13 @@ def objection(now: Declared, accepted: Declared | None, marks: Mapping[str, Mark
             f"the overlay database is an older copy: it is at epoch {here.epoch}, change {here.nb_cfg}, and chassis "
             f"{', '.join(ahead)} has seen epoch {seen.epoch}, change {seen.nb_cfg}; {ADVICE}"
         )
-    if accepted is None or accepted.database_id not in ("", now.database_id):
-        if accepted is not None:
-            return (
-                f"the overlay database is another one than before (it was {accepted.database_id}, and is "
-                f"{now.database_id or 'empty'}); {ADVICE}, and restart the controller"
-            )
+    if accepted is None or not (accepted.chassis or accepted.ports):
         return ""
+    if accepted.database_id not in ("", now.database_id):
+        return (
+            f"the overlay database is another one than before (it was {accepted.database_id}, and is "
+            f"{now.database_id or 'empty'}); nothing is changed on any chassis; if it is intended: restart the controller"
+        )
     gone = len(accepted.ports.keys() - now.ports.keys())
     if now.epoch <= accepted.epoch and gone > max(LOSS[0], LOSS[1] * len(accepted.ports)):
         return (
