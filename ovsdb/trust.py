@@ -35,7 +35,8 @@ def objection(now: Declared, accepted: Declared | None, marks: Mapping[str, Mark
     if accepted.database_id not in ("", now.database_id):
         return (
             f"the overlay database is another one than before (it was {accepted.database_id}, and is "
-            f"{now.database_id or 'empty'}); nothing is changed on any chassis; if it is intended: restart the controller"
+            f"{now.database_id or 'empty'}); nothing is changed on any chassis; "
+            "if it is intended: restart the controller"
         )
     gone = len(accepted.ports.keys() - now.ports.keys())
     if now.epoch <= accepted.epoch and gone > max(LOSS[0], LOSS[1] * len(accepted.ports)):
