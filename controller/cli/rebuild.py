@@ -144,7 +144,7 @@ def _age(found: Found) -> tuple[int, int, str]:
 
 def _write(draft: Draft, recovered: Recovered) -> None:
     """The rows, by way of the draft; the database takes the identity of the lost one."""
-    tenants = {name: "" for name in sorted({str(row["tenant"]) for row in recovered.networks.values()})}
+    tenants = dict.fromkeys(sorted({str(row["tenant"]) for row in recovered.networks.values()}), "")
     for name in tenants:
         tenants[name] = draft.insert("Tenant", {"name": name})
     networks = {}
