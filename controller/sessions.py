@@ -117,6 +117,10 @@ class ChassisSession:
         self._row = row
         self._session.wake()
 
+    def wake(self) -> None:
+        """There may be something new for it."""
+        self._session.wake()
+
     def leave(self, withdrawing: bool) -> None:
         """End the loop; with `withdrawing` the chassis leaves the overlay, if it can be reached."""
         self._leaving = self._withdraw if withdrawing else lambda: None

@@ -34,8 +34,9 @@ def render() -> str:
     lines = [
         "# The overlay database",
         "",
-        f"Schema `{declared['name']}`, version {declared['version']}: an OVSDB database (RFC 7047). This page is made",
-        "from `ovsdb/overlay.ovsschema` and `ovsdb/overlay.toml`. ● marks what the controller writes; the rest is yours.",
+        f"Schema `{declared['name']}`, version {declared['version']}: an OVSDB database (RFC 7047). This page is",
+        "made from `ovsdb/overlay.ovsschema` and `ovsdb/overlay.toml`.",
+        "● marks what the controller writes; the rest is yours.",
         "",
         "A reference is *strong* where its row can't be deleted while it is referred to. Rows of a table that is not a",
         "root are deleted when nothing refers to them.",
