@@ -204,6 +204,11 @@ class ChassisSession:
         if not self._session.in_sync:
             LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name)
             return
+        mark = marks.parse(snapshot.plugged(self._session.idl, name).mark)
+        declared = self._state.declared
+        if mark is not None and declared is not None and mark.database_id != declared.database_id:
+            LOG.info("%s: left the overlay without having been in it: it belongs to another database", name)
+            return
         try:
             withdraw(self._session)
             LOG.info("%s: left the overlay", name)

@@ -351,7 +351,13 @@ class State:
             self._read.nb_cfg if self._read is not None else 0,
             self.alarm,
             tuple(self.pending[name] for name in sorted(self.pending)),
+            frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
         )
+
+    def _is_ours(self, chassis: str) -> bool:
+        """Whether a chassis remembers that it belongs to this overlay database."""
+        mark = self.chassis[chassis].mark if chassis in self.chassis else None
+        return mark is not None and self.declared is not None and mark.database_id == self.declared.database_id
 
     def _is_up(self, binding: Binding) -> bool:
         """Whether every switch that is connected has the binding's flows, its own above all."""

@@ -10,6 +10,7 @@ from typing import Any
 import ovs.db.idl
 
 from flows.model import Neighbor, Plug
+from ovsdb.snapshot import TAKE_OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Status:
 
     Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
     them and must survive. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
-    nothing is done, '' while all goes on.
+    nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more.
     """
 
     chassis: Mapping[str, ChassisStatus]
@@ -62,6 +63,7 @@ class Status:
     read_cfg: int = 0
     alarm: str = ""
     pending: tuple[Pending, ...] = ()
+    taken_over: frozenset[str] = frozenset()
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -78,6 +80,8 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
                 cur_cfg=said.cur_cfg,
                 flows=said.flows,
             )
+        if row.name in status.taken_over and TAKE_OVER in row.external_ids:
+            row.delkey("external_ids", TAKE_OVER)
     for row in list(idl.tables["Overlay_Global"].rows.values()):
         _fill(row, cur_cfg=status.cur_cfg, read_cfg=status.read_cfg, alarm=status.alarm)
         if not row.database_id:
