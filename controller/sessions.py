@@ -35,6 +35,8 @@ class OverlaySession:
         for table in NOT_READ:
             del schema["tables"][table]
         self._session = Session(remote, schema, LOCK)
+        self._ports = snapshot.PortCache()
+        self._session.tell(self._ports.stale)
         self._state = state
         self._told = NEW
         self._problems: dict[tuple[str, str], str] = {}
@@ -67,7 +69,7 @@ class OverlaySession:
 
     def _read(self) -> None:
         idl = self._session.idl
-        declared = snapshot.declared(idl)
+        declared = snapshot.declared(idl, self._ports)
         for fault in declared.faults:
             LOG.error("overlay database: %s", fault)
         self._state.declare(declared, snapshot.last_known(idl))

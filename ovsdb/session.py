@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -42,6 +43,16 @@ class TransactionError(Exception):
     """A transaction was refused; the text says what the server said."""
 
 
+class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
+    """python-ovs' replica, which tells of each row that changes."""
+
+    told: Callable[[str, uuid.UUID, bool], None] | None = None
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if self.told is not None:
+            self.told(row._table.name, row.uuid, event == ovs.db.idl.ROW_CREATE)
+
+
 class Session:
     """A replica of one database on one server.
 
@@ -60,7 +71,7 @@ class Session:
         self.remote = remote
         self._address: str | None = None
         self.fault = NEW
-        self.idl = ovs.db.idl.Idl(remote, helper, probe_interval=PROBE_MS, leader_only=False)
+        self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=False)
         self.idl.set_lock(lock)
         self._seqno = self.idl.change_seqno
         # A socket pair and no pipe: reading a pipe without data blocks under eventlet, whatever its flags say.
@@ -104,6 +115,13 @@ class Session:
             name = rpc.stream.socket.getsockname() if rpc is not None else None
             self._address = name[0] if isinstance(name, tuple) else self._address
         return self._address
+
+    def tell(self, told: Callable[[str, uuid.UUID, bool], None]) -> None:
+        """Have `told` called with the table and UUID of each row that changes, and whether it was created.
+
+        Not when the replica is made anew after a reconnection: its rows are other objects then.
+        """
+        self.idl.told = told
 
     def run(self) -> bool:
         """Take in what arrived; whether the replica changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -96,8 +97,34 @@ def only(values: Any, otherwise: Any = None) -> Any:
     return values[0] if values else otherwise
 
 
-def declared(idl: ovs.db.idl.Idl) -> Declared:
+class PortCache:
+    """Ports read before. Reading a row costs 60 us, and of ten thousand rarely more than one has changed.
+
+    A port's value depends on its own row, its network's name and its addresses' IPs.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[uuid.UUID, tuple[Any, Port]] = {}
+
+    def stale(self, table: str, row: uuid.UUID, created: bool) -> None:
+        """A row was created, or has changed or gone."""
+        if table == "Port":
+            self._known.pop(row, None)
+        elif table in ("Network", "Address") and not created:
+            self._known.clear()
+
+    def port(self, row: Any) -> Port:
+        """The port of a row; ValueError or AttributeError when it can't be one."""
+        known = self._known.get(row.uuid)
+        # After a reconnection the replica may be made of new rows, without a word about each.
+        if known is None or known[0] is not row:
+            known = self._known[row.uuid] = (row, _port(row))
+        return known[1]
+
+
+def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
     """The declarations in the overlay database."""
+    cache = cache if cache is not None else PortCache()
     faults: list[str] = []
     tables = idl.tables
     chassis: dict[str, ChassisRow] = {}
@@ -120,25 +147,18 @@ def declared(idl: ovs.db.idl.Idl) -> Declared:
         for row in tables["Network"].rows.values()
     }
     ports: dict[str, Port] = {}
-    for row in sorted(tables["Port"].rows.values(), key=lambda row: str(row.name)):
+    for row in tables["Port"].rows.values():
         try:
-            ports[row.name] = Port(
-                row.name,
-                row.network.name,
-                model.mac(row.mac),
-                tuple(sorted(model.ip(address.ip) for address in row.addresses)),
-                tuple(sorted(model.mac(mac) for mac in row.extra_macs)),
-                bool(only(row.enabled, True)),
-                _details(row, "allowed_pairs", "security", "description", "external_ids"),
-            )
+            port = cache.port(row)
+            ports[port.name] = port
         except (ValueError, AttributeError) as error:
             faults.append(f"port '{row.name}': {error}")
     totals = next(iter(tables["Overlay_Global"].rows.values()), None)
     return Declared(
         chassis,
         dict(sorted(networks.items())),
-        ports,
-        tuple(faults),
+        dict(sorted(ports.items())),
+        tuple(sorted(faults)),
         unusable,
         *((totals.nb_cfg, totals.database_id, totals.epoch) if totals is not None else ()),
     )
@@ -166,6 +186,18 @@ def _chassis(row: Any) -> ChassisRow:
         fault,
         json.dumps(details, sort_keys=True),
         row.external_ids.get(TAKE_OVER) == "true",
+    )
+
+
+def _port(row: Any) -> Port:
+    return Port(
+        row.name,
+        row.network.name,
+        model.mac(row.mac),
+        tuple(sorted(model.ip(address.ip) for address in row.addresses)),
+        tuple(sorted(model.mac(mac) for mac in row.extra_macs)),
+        bool(only(row.enabled, True)),
+        _details(row, "allowed_pairs", "security", "description", "external_ids"),
     )
 
 
