@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from controller.cli import conflicts, written
-from controller.cli.draft import Draft
+from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError
 from controller.cli.tables import print_rows
-from ovsdb.rpc import Connection, Row, as_set, elements, optional
+from ovsdb.rpc import Row, as_set, elements, optional
 
-COLUMNS = ("name", "state", "vtep", "encaps", "datapath", "ovsdb", "controller", "flows", "error")
+COLUMNS = ("name", "state", "vteps", "encaps", "datapath", "ovsdb", "controller", "flows", "error")
 
 
 def add(draft: Draft, args: Namespace) -> None:
     """`chassis-add`."""
     row: Row = {"name": written.name(args.name, "chassis"), **_columns(args)}
-    row.setdefault("encaps", as_set(written.ENCAPS))
+    vteps = _vteps(args, [])
     present = draft.find("Chassis", row["name"]) if args.may_exist else None
     if present is None:
-        draft.insert("Chassis", row)
-    elif differs := conflicts.difference(present, row):
+        draft.insert("Chassis", row | {"vteps": as_set(_references(draft, vteps, []))})
+        return
+    own = _own_vteps(draft, present)
+    here = {**present, "vtep": as_set([vtep["ip"] for vtep in own]), "encaps": as_set(offered(own))}
+    wanted = {**row, "vtep": as_set([vtep["ip"] for vtep in vteps]), "encaps": as_set(offered(vteps))}
+    if differs := conflicts.difference(here, wanted):
         raise CommandError(f"chassis {row['name']!r} exists with {differs}; change it with chassis-set")
 
 
 def change(draft: Draft, args: Namespace) -> None:
     """`chassis-set`."""
-    draft.update("Chassis", draft.get("Chassis", args.name), _columns(args))
+    row = draft.get("Chassis", args.name)
+    changes = _columns(args)
+    if args.vtep is not None or args.encap is not None:
+        own = _own_vteps(draft, row)
+        changes["vteps"] = as_set(_references(draft, _vteps(args, own), own))
+    draft.update("Chassis", row, changes)
 
 
 def delete(draft: Draft, args: Namespace) -> None:
@@ -36,19 +47,34 @@ def delete(draft: Draft, args: Namespace) -> None:
         draft.delete("Chassis", row)
 
 
-def show_list(database: Connection, args: Namespace) -> None:
+def show_list(draft: Draft, args: Namespace) -> None:
     """`chassis-list`."""
-    print_rows(COLUMNS, sorted(map(described, database.select("Chassis")), key=lambda row: row["name"]), args)
+    draft.load("Chassis", "Vtep")
+    rows = [
+        {**row, "vteps": row["vteps"] if args.format == "json" else [vtep["ip"] for vtep in row["vteps"]]}
+        for row in listed(draft)
+    ]
+    print_rows(draft, COLUMNS, rows, args)
 
 
-def described(row: Row) -> Row:
-    """A Chassis row as lists and `show` spell it."""
-    offered = elements(row["encaps"])
+def listed(draft: Draft) -> list[Row]:
+    """The chassis as lists and `show` spell them, by name."""
+    draft.load("Chassis", "Vtep")
+    vteps = draft.read("Vtep")
+    rows = sorted(draft.read("Chassis").values(), key=lambda row: row["name"])
+    return [described(row, [vteps[uuid] for uuid in elements(row["vteps"]) if uuid in vteps]) for row in rows]
+
+
+def described(row: Row, vteps: Sequence[Row]) -> Row:
+    """A Chassis row, and those of its VTEPs, as lists and `show` spell them."""
     return {
         "name": row["name"],
         "state": optional(row["state"]) or "new",
-        "vtep": row["vtep"],
-        "encaps": [kind for kind in written.ENCAPS if kind in offered],
+        "vteps": [
+            {"ip": vtep["ip"], "encaps": offered([vtep])}
+            for vtep in sorted(vteps, key=lambda vtep: written.ip_order(vtep["ip"]))
+        ],
+        "encaps": offered(vteps),
         "datapath": row["datapath"] or optional(row["datapath_type"]) or written.AUTO,
         "ovsdb": row["ovsdb"],
         "controller": optional(row["controller"]) or written.AUTO,
@@ -57,16 +83,49 @@ def described(row: Row) -> Row:
     }
 
 
+def offered(vteps: Sequence[Row]) -> list[str]:
+    """The encaps that any of these VTEPs offers, in their usual order; a VTEP that names none offers all."""
+    named = {encap for vtep in vteps for encap in elements(vtep["encaps"]) or written.ENCAPS}
+    return [kind for kind in written.ENCAPS if kind in named]
+
+
 def _columns(args: Namespace) -> Row:
-    row: Row = {}
-    if args.ovsdb is not None:
-        row["ovsdb"] = written.ovsdb(args.ovsdb)
-    if args.vtep is not None:
-        row["vtep"] = written.ip(args.vtep)
-    if args.encap is not None:
-        row["encaps"] = as_set(written.encaps(args.encap))
-    if args.datapath is not None:
-        row["datapath_type"] = as_set(written.datapath(args.datapath))
-    if args.controller is not None:
-        row["controller"] = as_set(written.controller(args.controller))
-    return row
+    spelled: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "ovsdb": ("ovsdb", written.ovsdb),
+        "datapath": ("datapath_type", lambda text: as_set(written.datapath(text))),
+        "controller": ("controller", lambda text: as_set(written.controller(text))),
+        "description": ("description", str),
+    }
+    return {
+        column: made(getattr(args, option))
+        for option, (column, made) in spelled.items()
+        if getattr(args, option) is not None
+    }
+
+
+def _vteps(args: Namespace, present: Sequence[Row]) -> list[Row]:
+    """The VTEPs a command asks for: those of `--vtep`, else the present ones; `--encap` is for all that name none."""
+    every = as_set(written.encaps(args.encap)) if args.encap is not None else None
+    if args.vtep is None:
+        return [{"ip": vtep["ip"], "encaps": every} for vtep in present]
+    wanted = written.vteps(args.vtep)
+    return [{"ip": ip, "encaps": as_set(encaps) if encaps else every or as_set([])} for ip, encaps in wanted.items()]
+
+
+def _own_vteps(draft: Draft, row: Row) -> list[Row]:
+    rows = (draft.row("Vtep", uuid) for uuid in elements(row["vteps"]))
+    return [vtep for vtep in rows if vtep is not None]
+
+
+def _references(draft: Draft, wanted: Sequence[Row], present: Sequence[Row]) -> list[Any]:
+    """References to a Vtep row per wanted one: those the chassis has, changed where need be, and new ones."""
+    kept = {vtep["ip"]: vtep for vtep in present}
+    references = []
+    for vtep in wanted:
+        row = kept.get(vtep["ip"])
+        if row is None:
+            references.append(ref(draft.insert("Vtep", vtep)))
+        else:
+            draft.update("Vtep", row, {"encaps": vtep["encaps"]})
+            references.append(row["_uuid"])
+    return references

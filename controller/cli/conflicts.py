@@ -1,99 +1,95 @@
-"""Why the database refused: which row has what was wanted, or still needs what was to go.
+"""Why the database refused: which row has what was wanted.
 
-The database decides, by its indexes and references; this only finds the words afterwards.
+The database decides, by its indexes; this only finds the words afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from controller.cli.errors import CommandError, listed
-from ovsdb.rpc import Connection, Row, elements, uuid_of
+from controller.cli import schema
+from controller.cli.draft import Draft, word
+from controller.cli.errors import CommandError
+from ovsdb.rpc import Row, elements, uuid_of
 
-INDEXES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
-    "Chassis": (("name",), ("ovsdb",), ("vtep",)),
-    "Network": (("name",), ("vni",)),
-    "Port": (("name",), ("network", "mac")),
-    "Address": (("network", "ip"),),
-}
-"""The indexes of the schema that a command can run into, the name first: it explains most."""
+VERBS = {"network": "net", "tenant": "tenant", "chassis": "chassis", "port": "port"}
+"""How the verbs for a row of this word begin."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Values of one index that a row (`uuid`, or a new one) is to be the only one to have."""
-
-    table: str
-    values: tuple[tuple[str, Any], ...]
-    uuid: str | None = None
-
-
-def claims(table: str, row: Row, uuid: str | None = None) -> list[Claim]:
-    """What a row claims for itself alone."""
-    return [Claim(table, tuple((column, row[column]) for column in index), uuid) for index in INDEXES.get(table, ())]
-
-
-def explain(database: Connection, wanted: Iterable[Claim], deleted: Iterable[tuple[str, Row]]) -> None:
+def explain(draft: Draft) -> None:
     """Raises the CommandError that explains a refusal; returns when nothing (any more) explains it."""
-    for claim in wanted:
-        if any(isinstance(value, list) and value[0] == "named-uuid" for _, value in claim.values):
-            continue  # beneath a row that is new itself, nothing can be taken
-        for row in database.select(claim.table, [[column, "==", value] for column, value in claim.values]):
-            if uuid_of(row) != claim.uuid:
-                raise CommandError(_taken(database, claim, row))
-    for table, row in deleted:
-        if table == "Network":
-            ports = database.select("Port", [["network", "==", row["_uuid"]]])
-            if ports:
-                names = listed([port["name"] for port in ports])
-                raise CommandError(
-                    f"network {row['name']!r} still has ports: {names}; delete them first (overlayctl port-del NAME)"
-                )
+    draft.forget()
+    for table, uuid, was, will in reversed(list(draft.pending())):
+        if will is None or uuid in draft.chosen:
+            continue
+        for index in _indexes(table):
+            values = {column: will[column] for column in index}
+            if was is not None and all(was[column] == value for column, value in values.items()):
+                continue
+            for row in draft.where(table, **values):
+                if uuid_of(row) != uuid:
+                    raise CommandError(_taken(draft, table, index, row))
 
 
-def _taken(database: Connection, claim: Claim, row: Row) -> str:  # noqa: PLR0911 - one case per index
-    column, value = claim.values[-1]
-    match claim.table, column:
+def _indexes(table: str) -> list[tuple[str, ...]]:
+    """A table's indexes, the name first: it explains most."""
+    return sorted(schema.tables()[table].indexes, key=lambda index: index != ("name",))
+
+
+def _taken(draft: Draft, table: str, index: tuple[str, ...], row: Row) -> str:  # noqa: PLR0911 - one case per index
+    value = row[index[-1]]
+    match table, index[-1]:
         case "Port", "name":
             return (
-                f"port {value!r} exists already, in network {_network(database, row)!r}; change it with port-set, or "
+                f"port {value!r} exists already, in network {_network(draft, row)!r}; change it with port-set, or "
                 f"move it to another network with port-del and port-add"
             )
-        case table, "name":
-            kind = table.lower()
-            verb = {"network": "net"}.get(kind, kind)
-            return f"{kind} {value!r} exists already; change it with {verb}-set, or choose another name"
+        case _, "name" if word(table) in VERBS:
+            kind = word(table)
+            return f"{kind} {value!r} exists already; change it with {VERBS[kind]}-set, or choose another name"
         case "Chassis", "ovsdb":
             return f"the OVSDB server {value} is that of chassis {row['name']!r} already; one server is one chassis"
-        case "Chassis", _:
-            return f"VTEP {value} is taken by chassis {row['name']!r}; each chassis has an address of its own"
+        case "Vtep", _:
+            return (
+                f"VTEP {value} is taken by chassis {_holder(draft, 'Chassis', 'vteps', row)!r}; "
+                f"each chassis has addresses of its own"
+            )
         case "Network", _:
             return (
-                f"VNI {value} is taken by network {row['name']!r} of tenant {row['tenant']!r}; "
+                f"VNI {value} is taken by network {row['name']!r} of tenant {tenant(draft, row)!r}; "
                 f"choose another VNI, or change that network first"
             )
         case "Port", _:
             return (
-                f"MAC {value} is taken by port {row['name']!r} in network {_network(database, row)!r}; "
+                f"MAC {value} is taken by port {row['name']!r} in network {_network(draft, row)!r}; "
                 f"choose another MAC, or change that port first"
             )
-        case _:
+        case "Address", _:
             return (
-                f"IP {value} is taken by port {_holder(database, row)!r} in network "
-                f"{_network(database, row)!r}; choose another IP, or change that port first"
+                f"IP {value} is taken by port {_holder(draft, 'Port', 'addresses', row)!r} in network "
+                f"{_network(draft, row)!r}; choose another IP, or change that port first"
             )
+        case _:
+            spelled = ", ".join(f"{column} {row[column]}" for column in index)
+            return f"there is a row of {table} with {spelled} already ({uuid_of(row)})"
 
 
-def _network(database: Connection, row: Row) -> str:
-    rows = database.select("Network", [["_uuid", "==", row["network"]]])
-    return str(rows[0]["name"]) if rows else "?"
+def tenant(draft: Draft, network: Row) -> str:
+    """The name of a network's tenant."""
+    row = draft.row("Tenant", network["tenant"][1])
+    return str(row["name"]) if row else "?"
 
 
-def _holder(database: Connection, address: Row) -> str:
-    ports = database.select("Port", [["addresses", "includes", address["_uuid"]]])
-    return str(ports[0]["name"]) if ports else "?"
+def _network(draft: Draft, row: Row) -> str:
+    network = draft.row("Network", row["network"][1])
+    return str(network["name"]) if network else "?"
+
+
+def _holder(draft: Draft, table: str, column: str, own: Row) -> str:
+    for row in draft.read(table).values():
+        if uuid_of(own) in elements(row[column]):
+            return str(row["name"])
+    return "?"
 
 
 def difference(row: Row, wanted: Row) -> str | None:

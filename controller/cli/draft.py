@@ -1,124 +1,257 @@
-"""One transaction in the making, and how it gets into the database while others write too.
+"""One transaction in the making: what several verbs, one after the other, read and write before it is committed.
 
-A verb reads what it needs through the draft and adds operations; every update is guarded by the values it was
-based on, every reference by the schema. What the database refuses is explained where a row explains it; else
-somebody was faster, and the verb is run again on what is there now.
+Nothing is sent before the end: a draft keeps what is to change and shows it in what is read afterwards, so that
+a verb sees what the verbs before it did. Every change is guarded by the values it was based on. How a draft gets
+into the database is `commit`'s business.
+
+In short, for who writes a verb:
+
+    draft.read("Port")                          all rows, by UUID
+    draft.where("Address", network=reference)   the rows that have these values
+    draft.find("Network", "red")                the row of this name, or None; `get` raises CommandError
+    uuid = draft.insert("Tenant", {"name": "acme"})
+    draft.update("Network", row, {"tenant": ref(uuid)})
+    draft.delete("Port", row)                   with the rows that only it refers to
+    draft.say("a line")                         printed when the transaction is committed
+
+Rows have every column, and `_uuid`; values are OVSDB's JSON (RFC 7047, section 5.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from controller.cli import conflicts
+from controller.cli import schema
+from controller.cli.database import Database, meets, normal
 from controller.cli.errors import CommandError, one_of
-from ovsdb.rpc import Connection, Operation, Row, TransactionError, same_row, select, uuid_of
+from ovsdb.rpc import Operation, Row, elements, same_row, select, uuid_of
 
-ATTEMPTS: Final = 10
-LOST_RACE: Final = frozenset({"timed out", "constraint violation", "referential integrity violation"})
-"""Refusals (RFC 7047, sections 3.1 and 5.2.6) that another client's write can be the reason of."""
+OWNED: Final = {
+    "Port": ("addresses", "Address"),
+    "Chassis": ("vteps", "Vtep"),
+    "Overlay_Global": ("connections", "Connection"),
+}
+"""Tables whose rows belong to one row of another: the column there that refers to them."""
+WORDS: Final = {"Vtep": "VTEP"}
+"""Tables whose row has another word than the table's name in small letters."""
 
 
-@dataclass(frozen=True)
-class Written:
-    """A committed transaction. `number` is the configuration it made, when it was asked to be counted."""
+class Pending(NamedTuple):
+    """A row that the draft changes: as it was (None: it is new), and as it will be (None: it goes)."""
 
-    number: int | None
+    table: str
+    uuid: str
+    was: Row | None
+    will: Row | None
 
 
 class Draft:
     """What one transaction reads and writes."""
 
-    def __init__(self, database: Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self.operations: list[Operation] = []
-        self.claims: list[conflicts.Claim] = []
-        self.deleted: list[tuple[str, Row]] = []
+        self.lines: list[str] = []
+        self.guards: list[Operation] = []
+        self.chosen: set[str] = set()
+        """UUIDs of rows whose values were chosen for the user: when they are taken, others are chosen."""
+        self._was: dict[str, dict[str, Row]] = {}
+        self._will: dict[str, dict[str, Row | None]] = {}
+        self._asked: set[str] = set()
+
+    # What is read
+
+    def load(self, *tables: str) -> None:
+        """Reads whole tables at one moment."""
+        missing = [table for table in tables if table not in self._asked]
+        if missing:
+            results = self.database.transact([select(table) for table in missing])
+            for table, result in zip(missing, results, strict=True):
+                self._remember(table, result["rows"])
+                self._asked.add(table)
+
+    def read(self, table: str) -> dict[str, Row]:
+        """All rows of a table by UUID, as they will be."""
+        self.load(table)
+        return dict(self._rows(table))
+
+    def where(self, table: str, **values: Any) -> list[Row]:
+        """The rows that have these values in these columns, as they will be."""
+        question = f"{table} {sorted(values.items())}"
+        if not {table, question} & self._asked:
+            conditions = [[column, "==", value] for column, value in values.items()]
+            self._remember(table, self.database.select(table, conditions))
+            self._asked.add(question)
+        return [row for _, row in self._rows(table) if meets(row, values)]
+
+    def row(self, table: str, uuid: str) -> Row | None:
+        """The row of this UUID, or None."""
+        if uuid not in self._was.get(table, {}) and uuid not in self._will.get(table, {}) and table not in self._asked:
+            self._remember(table, self.database.select(table, same_row(uuid)))
+        return self._will.get(table, {}).get(uuid, self._was.get(table, {}).get(uuid))
 
     def find(self, table: str, name: str) -> Row | None:
         """The row of this name, or None."""
-        rows = self.database.select(table, [["name", "==", name]])
+        rows = self.where(table, name=name)
         return rows[0] if rows else None
 
     def get(self, table: str, name: str) -> Row:
         """The row of this name; CommandError, with the names there are, when there is none."""
         row = self.find(table, name)
         if row is None:
-            names = [found["name"] for found in self.database.select(table)]
-            raise CommandError(f"there is no {table.lower()} {name!r}; {one_of(names, name)}")
+            names = [found["name"] for found in self.read(table).values()]
+            raise CommandError(f"there is no {word(table)} {name!r}; {one_of(names, name)}")
         return row
 
-    def insert(self, table: str, row: Row) -> list[str]:
-        """Adds a row; returns the reference by which others of this draft point at it."""
-        name = f"row{len(self.operations)}"
-        self.operations.append({"op": "insert", "table": table, "row": row, "uuid-name": name})
-        self.claims += conflicts.claims(table, row)
-        return ["named-uuid", name]
+    # What is written
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> str:
+        """Adds a row; returns its UUID, by which others may refer to it at once (`ref`)."""
+        uuid = new_uuid()
+        self._will.setdefault(table, {})[uuid] = {**schema.tables()[table].defaults, **row, "_uuid": ref(uuid)}
+        return uuid
 
     def update(self, table: str, row: Row, changes: Mapping[str, Any]) -> None:
-        """Changes columns of a row that was read, unless somebody else changes the same ones first."""
+        """Changes columns of a row, unless somebody else changes the same ones before this is committed.
+
+        Rows that belong to this one and that it refers to no more are deleted.
+        """
         uuid = uuid_of(row)
-        guard = {column: row[column] for column in changes}
-        self.operations += [
-            {
-                "op": "wait",
-                "table": table,
-                "where": same_row(uuid),
-                "columns": list(changes),
-                "until": "==",
-                "rows": [guard],
-                "timeout": 0,
-            },
-            {"op": "update", "table": table, "where": same_row(uuid), "row": dict(changes)},
-        ]
-        self.claims += conflicts.claims(table, {**row, **changes}, uuid)
+        present = self._known(table, row)
+        will = {**present, **changes}
+        self._will.setdefault(table, {})[uuid] = will
+        for owned, own in self._owned(table, present):
+            if uuid_of(own) not in elements(will[OWNED[table][0]]):
+                self.delete(owned, own)
 
     def delete(self, table: str, row: Row) -> None:
-        """Removes a row; one that somebody else has removed already is no error."""
-        self.operations.append({"op": "delete", "table": table, "where": same_row(uuid_of(row))})
-        self.deleted.append((table, row))
+        """Removes a row and those that belong to it; one that somebody else has removed already is no error."""
+        # ovsdb-server checks references before it collects what nothing refers to, so that a port's addresses
+        # would hold its network: the server alone cannot delete both at once.
+        for owned, own in list(self._owned(table, self._known(table, row))):
+            self.delete(owned, own)
+        self._will.setdefault(table, {})[uuid_of(row)] = None
 
-    def count(self) -> None:
-        """Makes this transaction a numbered configuration: `Overlay_Global.nb_cfg`, one up."""
-        rows = self.database.select("Overlay_Global")
-        if rows:
-            this = same_row(uuid_of(rows[0]))
-            there = [{"_uuid": rows[0]["_uuid"]}]
-            self.operations += [
-                {
-                    "op": "wait",
-                    "table": "Overlay_Global",
-                    "where": this,
-                    "columns": ["_uuid"],
-                    "until": "==",
-                    "rows": there,
-                    "timeout": 0,
-                },
-                {"op": "mutate", "table": "Overlay_Global", "where": this, "mutations": [["nb_cfg", "+=", 1]]},
-            ]
-        else:
-            # Of two that insert it at once, one breaks the table's maxRows, and comes back to the above.
-            self.operations.append({"op": "insert", "table": "Overlay_Global", "row": {"nb_cfg": 1}})
-        self.operations.append(select("Overlay_Global", columns=["nb_cfg"]))
+    def expect(self, table: str, rows: Sequence[Row], columns: Sequence[str], **values: Any) -> None:
+        """Lets the commit fail, and be tried anew, unless the database's rows with these values are still these."""
+        self.guards.append(
+            _wait(
+                table,
+                [[column, "==", value] for column, value in values.items()],
+                columns,
+                [{column: row[column] for column in columns} for row in rows],
+            )
+        )
+
+    def say(self, line: str) -> None:
+        """Prints a line when the transaction is committed."""
+        self.lines.append(line)
+
+    # What becomes of it
+
+    def pending(self) -> Iterator[Pending]:
+        """The rows that differ from what was read."""
+        for table, rows in self._will.items():
+            for uuid, will in rows.items():
+                was = self._was.get(table, {}).get(uuid)
+                if will is None or was is None:
+                    if will is not was:
+                        yield Pending(table, uuid, was, will)
+                elif changed(was, will):
+                    yield Pending(table, uuid, was, will)
+
+    def operations(self) -> list[Operation]:
+        """The transaction; nothing when nothing is to change."""
+        guards, changes = list(self.guards), []
+        for table, uuid, was, will in self.pending():
+            if will is None:
+                changes.append({"op": "delete", "table": table, "where": same_row(uuid)})
+            elif was is None:
+                defaults = schema.tables()[table].defaults
+                row = {
+                    column: value
+                    for column, value in will.items()
+                    if column in defaults and normal(value) != normal(defaults[column])
+                }
+                changes.append({"op": "insert", "table": table, "uuid": uuid, "row": row})
+            else:
+                columns = changed(was, will)
+                guards.append(_wait(table, same_row(uuid), columns, [{column: was[column] for column in columns}]))
+                row = {column: will[column] for column in columns}
+                changes.append({"op": "update", "table": table, "where": same_row(uuid), "row": row})
+        return [*guards, *changes] if changes else []
+
+    def forget(self) -> None:
+        """Makes the next reads ask the database anew; what is to change stays."""
+        self._asked.clear()
+        for table, rows in self._was.items():
+            mine = self._will.get(table, {})
+            self._was[table] = {uuid: row for uuid, row in rows.items() if uuid in mine}
+
+    def _rows(self, table: str) -> Iterator[tuple[str, Row]]:
+        will = self._will.get(table, {})
+        for uuid, row in self._was.get(table, {}).items():
+            if uuid not in will:
+                yield uuid, row
+        for uuid, changing in will.items():
+            if changing is not None:
+                yield uuid, changing
+
+    def _remember(self, table: str, rows: Sequence[Row]) -> None:
+        was, will = self._was.setdefault(table, {}), self._will.get(table, {})
+        for row in rows:
+            uuid = uuid_of(row)
+            # What a change was based on stays as it was: the guard shall notice that it is no more.
+            if uuid not in will or uuid not in was:
+                was[uuid] = row
+
+    def _known(self, table: str, row: Row) -> Row:
+        uuid = uuid_of(row)
+        if uuid not in self._was.get(table, {}) and uuid not in self._will.get(table, {}):
+            self._remember(table, [row])
+        return self._will.get(table, {}).get(uuid) or self._was[table][uuid]
+
+    def _owned(self, table: str, row: Row) -> Iterator[tuple[str, Row]]:
+        if table in OWNED:
+            column, owned = OWNED[table]
+            for uuid in elements(row[column]):
+                own = self.row(owned, uuid)
+                if own is not None:
+                    yield owned, own
 
 
-def write(database: Connection, verb: Callable[[Draft], None], counted: bool) -> Written:
-    """Commits what `verb` drafts; raises CommandError for what cannot be, with its reason."""
-    for _ in range(ATTEMPTS):
-        draft = Draft(database)
-        verb(draft)
-        if counted:
-            draft.count()
-        if not draft.operations:
-            return Written(None)
-        try:
-            results = database.transact(draft.operations)
-        except TransactionError as refused:
-            last = refused
-            if refused.error not in LOST_RACE:
-                raise CommandError(f"the database {database.where} refused the change: {refused}") from None
-            conflicts.explain(database, draft.claims, draft.deleted)
-        else:
-            return Written(results[-1]["rows"][0]["nb_cfg"] if counted else None)
-    raise CommandError(f"the database {database.where} refused the change {ATTEMPTS} times: {last}")
+def word(table: str) -> str:
+    """What a row of this table is called in a message."""
+    return WORDS.get(table, table.lower())
+
+
+def ref(uuid: str) -> list[str]:
+    """A reference to the row of this UUID."""
+    return ["uuid", uuid]
+
+
+def changed(was: Row, will: Row) -> list[str]:
+    """The columns in which two states of a row differ."""
+    return [column for column in will if not column.startswith("_") and normal(was.get(column)) != normal(will[column])]
+
+
+def new_uuid() -> str:
+    """A random UUID (RFC 9562, version 4); importing `uuid` takes longer than what a short command does."""
+    number = bytearray(os.urandom(16))
+    number[6] = number[6] & 0x0F | 0x40
+    number[8] = number[8] & 0x3F | 0x80
+    digits = number.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _wait(table: str, where: Sequence[Any], columns: Sequence[str], rows: Sequence[Row]) -> Operation:
+    return {
+        "op": "wait",
+        "table": table,
+        "where": list(where),
+        "columns": list(columns),
+        "until": "==",
+        "rows": list(rows),
+        "timeout": 0,
+    }

@@ -7,22 +7,22 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from controller.cli.errors import CommandError
-from controller.cli.parser import parse
-
-if TYPE_CHECKING:
-    from ovsdb.rpc import Connection
+from controller.cli.parser import parse_all
+from controller.cli.verbs.verb import ALONE, DATABASE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, or what `overlayctl --help` says about exit codes."""
-    args = parse(sys.argv[1:] if argv is None else argv)
+    """Runs the verbs of one command line; returns 0, or what `overlayctl --help` says about exit codes."""
+    argv = sys.argv[1:] if argv is None else argv
+    commands = parse_all(argv)
     try:
-        run(args)
+        code = run(commands, argv)
         sys.stdout.flush()
     except CommandError as failure:
+        sys.stdout.flush()
         print(f"overlayctl: {failure}", file=sys.stderr)
         return failure.exit_code
     except KeyboardInterrupt:
@@ -30,50 +30,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code
 
 
-def run(args: Namespace) -> None:
-    """Runs the verb that was parsed; raises CommandError."""
-    from ovsdb.paths import default_database
+def run(commands: Sequence[Namespace], argv: Sequence[str]) -> int:
+    """Runs the verbs that were parsed, in one transaction; returns the exit code, or raises CommandError."""
+    first = commands[0]
+    if first.kind == ALONE:
+        return _function(first.run)(first) or 0
+    from controller.cli.database import opened
     from ovsdb.rpc import DatabaseError, WrongDatabaseError
 
-    where = args.db or default_database()
     try:
-        with _connect(where, args.db) as database:
-            if args.reads:
-                _function(args.reads)(database, args)
-                return
-            from controller.cli.draft import write
+        with opened(first.db) as database:
+            if first.kind == DATABASE:
+                return _function(first.run)(database, first) or 0
+            from controller.cli.transaction import transact
 
-            verb = _function(args.writes)
-            done = write(database, lambda draft: verb(draft, args), args.wait or args.waits)
-        if done.number is not None:
-            from controller.cli.waiting import wait_installed
-
-            wait_installed(where, done.number, args.timeout)
+            transact(database, commands, argv, _function)
     except WrongDatabaseError as failure:
         raise CommandError(f"{failure}; name the overlay database with --db or OVERLAY_DB") from None
     except DatabaseError as failure:
         raise CommandError(str(failure)) from None
-
-
-def _connect(where: str, named: str | None) -> Connection:
-    from ovsdb.paths import named_database
-    from ovsdb.rpc import UnreachableError, connect
-
-    try:
-        return connect(where)
-    except ValueError as malformed:
-        raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
-    except UnreachableError as failure:
-        advice = (
-            "start what serves it, or name another with --db or OVERLAY_DB"
-            if named or named_database()
-            else "start the controller, which serves it (ryu-manager overlay_app), "
-            "or name another with --db or OVERLAY_DB"
-        )
-        raise CommandError(f"no overlay database at {failure}; {advice}") from None
+    return 0
 
 
 def _function(named: str) -> Callable[..., Any]:

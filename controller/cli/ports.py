@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller.cli import conflicts, written
-from controller.cli.draft import Draft
-from controller.cli.errors import CommandError, one_of
+from controller.cli.draft import Draft, ref
+from controller.cli.errors import CommandError
 from controller.cli.tables import print_rows
-from ovsdb.rpc import Connection, Row, as_set, elements, select, uuid_of
+from ovsdb.rpc import Row, as_set, elements, uuid_of
 
 COLUMNS = ("name", "network", "mac", "ips")
 
@@ -55,16 +55,14 @@ def delete(draft: Draft, args: Namespace) -> None:
         draft.delete("Port", row)
 
 
-def show_list(database: Connection, args: Namespace) -> None:
+def show_list(draft: Draft, args: Namespace) -> None:
     """`port-list`."""
-    networks, ports, addresses = (
-        result["rows"] for result in database.transact([select("Network"), select("Port"), select("Address")])
-    )
-    names = {uuid_of(row): row["name"] for row in networks}
-    if args.net is not None and args.net not in names.values():
-        raise CommandError(f"there is no network {args.net!r}; {one_of(list(names.values()), args.net)}")
-    rows = described(ports, names, addresses)
-    print_rows(COLUMNS, [row for row in rows if args.net in (None, row["network"])], args)
+    draft.load("Network", "Port", "Address")
+    names = {uuid: row["name"] for uuid, row in draft.read("Network").items()}
+    if args.net is not None:
+        draft.get("Network", args.net)
+    rows = described(list(draft.read("Port").values()), names, list(draft.read("Address").values()))
+    print_rows(draft, COLUMNS, [row for row in rows if args.net in (None, row["network"])], args)
 
 
 def described(ports: Sequence[Row], networks: dict[str, str], addresses: Sequence[Row]) -> list[Row]:
@@ -75,27 +73,18 @@ def described(ports: Sequence[Row], networks: dict[str, str], addresses: Sequenc
             "name": row["name"],
             "network": networks[row["network"][1]],
             "mac": row["mac"],
-            "ips": sorted((ips[uuid] for uuid in elements(row["addresses"])), key=ip_order),
+            "ips": sorted((ips[uuid] for uuid in elements(row["addresses"])), key=written.ip_order),
         }
         for row in sorted(ports, key=lambda row: row["name"])
     ]
 
 
-def ip_order(ip: str) -> tuple[int, bytes]:
-    """A key that sorts addresses by value, IPv4 first."""
-    import socket
-
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    return family, socket.inet_pton(family, ip)
-
-
 def _own_addresses(draft: Draft, port: Row) -> list[Row]:
-    mine = elements(port["addresses"])
-    rows = draft.database.select("Address", [["network", "==", port["network"]]]) if mine else []
-    return [row for row in rows if uuid_of(row) in mine]
+    rows = (draft.row("Address", uuid) for uuid in elements(port["addresses"]))
+    return [row for row in rows if row is not None]
 
 
 def _addresses(draft: Draft, network: list[str], ips: Sequence[str], present: Sequence[Row]) -> list[Any]:
     """References to an Address row per IP: those the port has, and new ones. What nothing refers to goes."""
     kept = {row["ip"]: row["_uuid"] for row in present}
-    return [kept.get(ip) or draft.insert("Address", {"network": network, "ip": ip}) for ip in ips]
+    return [kept.get(ip) or ref(draft.insert("Address", {"network": network, "ip": ip})) for ip in ips]

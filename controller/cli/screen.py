@@ -35,11 +35,21 @@ def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
     def painted(text: str, colour: str) -> str:
         return paint(text, colour, colours)
 
+    if seen["alarm"]:
+        yield from _wrapped("", f"ALARM: {seen['alarm']}", painted, "red")
+        yield ""
     yield painted("Chassis", "bold")
     yield from _chassis(seen["chassis"], painted)
     yield ""
     yield painted("Networks", "bold")
     yield from _networks(seen["networks"], painted)
+    if seen["pending"]:
+        yield ""
+        yield painted("Chassis that ask to join", "bold")
+        for pending in seen["pending"]:
+            version = f", Open vSwitch {pending['ovs_version']}" if pending["ovs_version"] else ""
+            yield f"  {painted(pending['name'], 'yellow')}  from {pending['address']}{version}"
+            yield f"    overlayctl chassis-accept {pending['name']}"
     if seen["unresolved"]:
         yield ""
         yield painted("Interfaces in no network", "bold")
@@ -72,22 +82,19 @@ def _chassis(chassis: Sequence[dict[str, Any]], painted: Painter) -> Iterator[st
     yield from _table(
         [
             ["name", "vtep", "encaps", "datapath", "ovsdb", "flows", "state"],
-            *(
-                [
-                    row["name"],
-                    row["vtep"],
-                    ",".join(row["encaps"]) or "-",
-                    row["datapath"],
-                    row["ovsdb"],
-                    str(row["flows"]),
-                    row["state"],
-                ]
-                for row in chassis
-            ),
+            *(line for row in chassis for line in _host(row)),
         ],
         "  ",
         painted,
     )
+
+
+def _host(row: dict[str, Any]) -> Iterator[list[str]]:
+    """The lines of a chassis: one for each of its VTEPs."""
+    vteps = [[vtep["ip"], ",".join(vtep["encaps"])] for vtep in row["vteps"]] or [["-", "-"]]
+    yield [row["name"], *vteps[0], row["datapath"], row["ovsdb"], str(row["flows"]), row["state"]]
+    for vtep in vteps[1:]:
+        yield ["", *vtep, "", "", "", ""]
 
 
 def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:

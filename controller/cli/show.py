@@ -7,39 +7,36 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from controller.cli import chassis, ports
-from controller.cli.tables import coloured, print_json
-from ovsdb.rpc import Connection, Row, optional, select, uuid_of
+from controller.cli import chassis, ports, written
+from controller.cli.draft import Draft
+from controller.cli.tables import as_json, coloured
+from ovsdb.rpc import Row, optional, uuid_of
 
-TABLES = ("Overlay_Global", "Chassis", "Network", "Port", "Address", "Binding", "Neighbor")
+TABLES = ("Overlay_Global", "Tenant", "Chassis", "Vtep", "Network", "Port", "Address", "Binding", "Neighbor", "Pending")
 WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip")
 """What an operator writes on an interface."""
 SILENT = ("connecting", "unreachable")
 """States of a chassis in which what is said of its interfaces is what was last known."""
 
 
-def show(database: Connection, args: Namespace) -> None:
+def show(draft: Draft, args: Namespace) -> None:
     """`show`."""
-    tables = read(database)
-    seen = overview(tables) | {"database": database.where}
+    seen = overview(draft) | {"database": draft.database.where}
     if args.format == "json":
-        print_json(seen)
+        draft.say(as_json(seen))
     else:
         from controller.cli.screen import draw
 
-        print("\n".join(draw(seen, coloured(args))))
+        draft.lines += draw(seen, coloured(args))
 
 
-def read(database: Connection) -> dict[str, list[Row]]:
-    """The rows of every table at one moment."""
-    results = database.transact([select(table) for table in TABLES])
-    return {table: result["rows"] for table, result in zip(TABLES, results, strict=True)}
-
-
-def overview(tables: dict[str, list[Row]]) -> dict[str, Any]:
-    """What `show --help` describes, from the rows of all tables."""
-    hosts = sorted(map(chassis.described, tables["Chassis"]), key=lambda row: row["name"])
+def overview(draft: Draft) -> dict[str, Any]:
+    """What `show --help` describes, of one moment."""
+    draft.load(*TABLES)
+    tables = {table: list(draft.read(table).values()) for table in TABLES}
+    hosts = chassis.listed(draft)
     names = {uuid_of(row): row["name"] for row in tables["Network"]}
+    tenants = {uuid_of(row): row["name"] for row in tables["Tenant"]}
     declared = ports.described(tables["Port"], names, tables["Address"])
     bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"]))
     port_names = {row["name"] for row in declared}
@@ -49,24 +46,37 @@ def overview(tables: dict[str, list[Row]]) -> dict[str, Any]:
     for port in declared:
         members[port["network"]].append(_port(port, of_port[port["name"]]))
     neighbors = defaultdict(list)
-    for row in sorted(tables["Neighbor"], key=lambda row: ports.ip_order(row["ip"])):
+    for row in sorted(tables["Neighbor"], key=lambda row: written.ip_order(row["ip"])):
         neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface")})
     networks = [
         {
-            **{key: row[key] for key in ("name", "tenant", "vni", "encap")},
+            "name": row["name"],
+            "tenant": tenants[row["tenant"][1]],
+            "vni": row["vni"],
+            "encap": row["encap"],
             "ports": members[row["name"]],
             "undeclared": of_network[row["name"]],
             "neighbors": neighbors[row["name"]],
         }
         for row in sorted(tables["Network"], key=lambda row: row["name"])
     ]
-    counters = tables["Overlay_Global"][0] if tables["Overlay_Global"] else {"nb_cfg": 0, "cur_cfg": 0}
+    counters = tables["Overlay_Global"][0] if tables["Overlay_Global"] else {"nb_cfg": 0, "cur_cfg": 0, "alarm": ""}
     return {
         "configured": counters["nb_cfg"],
         "installed": counters["cur_cfg"],
+        "alarm": counters["alarm"],
         "chassis": hosts,
         "networks": networks,
         "unresolved": unresolved,
+        "pending": [
+            {
+                "name": row["name"],
+                "address": row["address"],
+                "vtep": optional(row["vtep"]),
+                "ovs_version": optional(row["ovs_version"]),
+            }
+            for row in sorted(tables["Pending"], key=lambda row: row["name"])
+        ],
         "problems": problems(hosts, bindings),
     }
 

@@ -7,7 +7,10 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from controller.cli.draft import Draft
 
 COLOURS: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
@@ -36,18 +39,18 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def print_json(value: Any) -> None:
+def as_json(value: Any) -> str:
     """One JSON document."""
-    print(json.dumps(value, indent=2))
+    return json.dumps(value, indent=2)
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[dict[str, Any]], args: Namespace) -> None:
-    """A list in the format asked for: a table with a heading, or JSON objects with the same names."""
+def print_rows(draft: Draft, columns: Sequence[str], rows: Sequence[dict[str, Any]], args: Namespace) -> None:
+    """Says a list in the format asked for: a table with a heading, or JSON objects with the same names."""
     if args.format == "json":
-        print_json(rows)
+        draft.say(as_json(rows))
     elif rows:
         heading, *lines = aligned(
             [[column.upper() for column in columns], *([cell(row[column]) for column in columns] for row in rows)]
         )
-        print(paint(heading, "bold", coloured(args)))
-        print("\n".join(lines))
+        draft.say(paint(heading, "bold", coloured(args)))
+        draft.lines += lines

@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
+from controller.cli.database import Database
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, NotInstalledError, one_of
 from ovsdb.rpc import (
@@ -55,7 +56,17 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
     raise NotInstalledError(f"{stored}: " + "; ".join(sorted(map(_late, late))))
 
 
-def wait_port(database: Connection, args: Namespace) -> None:
+def wait_read(where: str, number: int, timeout: float) -> None:
+    """Returns when the controller has read configuration `number`; NotInstalledError when it did not in time."""
+    unread = [["read_cfg", "<", number]]
+    if not _wait(where, timeout, [_until("Overlay_Global", unread, "==")]):
+        raise NotInstalledError(
+            f"configuration {number} is stored, but the controller has not read it within {timeout:g} s; is it "
+            f"running (ryu-manager overlay_app) and connected to {where}?"
+        )
+
+
+def wait_port(database: Database, args: Namespace) -> None:
     """`port-wait`."""
     chassis, slash, interface = args.name.partition("/")
     if slash:
@@ -64,7 +75,7 @@ def wait_port(database: Connection, args: Namespace) -> None:
         Draft(database).get("Port", args.name)
         place = [["port", "==", args.name]]
     up = [*place, ["up", "==", True]]
-    if _wait(database.where, args.timeout, [_until("Binding", up, "!=")]):
+    if _wait(database.listed, args.timeout, [_until("Binding", up, "!=")]):
         return
     bindings, known = (
         result["rows"] for result in database.transact([select("Binding", place), select("Chassis", columns=["name"])])

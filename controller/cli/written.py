@@ -61,10 +61,41 @@ def mac(written: str) -> str:
 
 
 def ip(written: str) -> str:
-    """A unicast IP address."""
-    from flows import model
+    """A unicast IP address, v4 or v6, as RFC 5952 and inet_ntop(3) spell it."""
+    import socket
 
-    return checked(model.ip, written)
+    family = socket.AF_INET6 if ":" in written else socket.AF_INET
+    try:
+        packed = socket.inet_pton(family, written)
+    except (OSError, ValueError):
+        kind = "IPv6 address such as 2001:db8::1" if ":" in written else "IPv4 address such as 10.0.0.1"
+        raise CommandError(f"IP {written!r} is not an {kind}") from None
+    spelled = socket.inet_ntop(family, packed)
+    loopback = packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\x01"
+    multicast = 224 <= packed[0] <= 239 if len(packed) == 4 else packed[0] == 255
+    if loopback or multicast or not any(packed) or packed == b"\xff" * 4:
+        raise CommandError(f"IP {spelled} is not a unicast address")
+    return spelled
+
+
+def ip_order(written: str) -> tuple[int, bytes]:
+    """A key that sorts addresses by value, IPv4 first; what is none comes last."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in written else socket.AF_INET
+    try:
+        return family, socket.inet_pton(family, written)
+    except OSError:
+        return 1 << 8, written.encode()
+
+
+def vteps(options: Sequence[str]) -> dict[str, list[str]]:
+    """The addresses of repeated `--vtep`, each one or several with commas, and the encaps that `IP=vxlan+gre` names."""
+    found: dict[str, list[str]] = {}
+    for part in _parts(options):
+        address, named, kinds = part.partition("=")
+        found[ip(address)] = encaps(kinds.split("+")) if named else []
+    return found
 
 
 def ips(options: Sequence[str]) -> list[str]:

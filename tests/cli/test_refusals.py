@@ -134,9 +134,9 @@ def test_common_options_stand_before_or_after_the_verb() -> None:
         "--wait --db unix:/x net-del --timeout 5 red --format json",
     ):
         args = options(line)
-        assert (args.wait, args.timeout, args.db, args.format) == (True, 5.0, "unix:/x", "json")
+        assert (args.wait, args.timeout, args.db, args.format) == ("chassis", 5.0, "unix:/x", "json")
     args = parse(["net-del", "red"])
-    assert (args.wait, args.timeout, args.db, args.format) == (False, 30.0, None, "table")
+    assert (args.wait, args.timeout, args.db, args.format) == (None, 30.0, None, "table")
 
 
 def test_a_network_with_undeclared_ports_stays(
@@ -145,5 +145,5 @@ def test_a_network_with_undeclared_ports_stays(
     run("net-add red --tenant acme --vni 100")
     insert(database, "Binding", chassis="h2", interface="vm9", vni="100", network="red")
     assert "network 'red' still has undeclared ports: h2/vm9; unplug them first" in refused("net-del red")
-    insert(database, "Network", name="blue", tenant="umbra", vni=200, encap="gre")
+    run("net-add blue --tenant acme --vni 200")
     run("net-del blue")

@@ -19,6 +19,7 @@ pytestmark = needs_ovsdb
 @pytest.fixture
 def plugged(session: None, run: Callable[..., str], database: Connection) -> None:
     run("port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.3,10.0.0.13")
+    update(database, "Overlay_Global", [], cur_cfg=7)
     update(database, "Chassis", [["name", "==", "h1"]], state="ready", flows=34)
     update(database, "Chassis", [["name", "==", "h2"]], state="unreachable", error=REFUSED)
     for chassis, interface, row in (
@@ -74,7 +75,7 @@ def test_show_is_one_screen(run: Callable[..., str]) -> None:
 @pytest.mark.usefixtures("plugged")
 def test_show_as_json(run: Callable[..., str], served: str) -> None:
     seen = json.loads(run("--format json show"))
-    assert (seen["database"], seen["configured"], seen["installed"]) == (served, 0, 0)
+    assert (seen["database"], seen["configured"], seen["installed"]) == (served, 7, 7)
     red = seen["networks"][1]
     assert [(port["name"], port["status"]) for port in red["ports"]] == [
         ("web1", "problem"),

@@ -28,7 +28,7 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
     assert listed(run, "chassis-list")[0] == {
         "name": "h1",
         "state": "new",
-        "vtep": "192.0.2.1",
+        "vteps": [{"ip": "192.0.2.1", "encaps": ["vxlan", "gre"]}],
         "encaps": ["vxlan", "gre"],
         "datapath": "auto",
         "ovsdb": "tcp:192.0.2.1:6640",
@@ -48,7 +48,7 @@ def test_the_same_addresses_in_another_network(run: Callable[..., str]) -> None:
 def test_changes(run: Callable[..., str]) -> None:
     run("chassis-set h1 --vtep 192.0.2.11 --encap gre --datapath netdev --controller tcp:192.0.2.9")
     first = listed(run, "chassis-list")[0]
-    assert (first["vtep"], first["encaps"], first["datapath"]) == ("192.0.2.11", ["gre"], "netdev")
+    assert (first["vteps"], first["datapath"]) == ([{"ip": "192.0.2.11", "encaps": ["gre"]}], "netdev")
     assert first["controller"] == "tcp:192.0.2.9:6653"
     run("chassis-set h1 --encap gre,vxlan --datapath auto --controller auto --ovsdb tcp:[2001:db8::1]")
     first = listed(run, "chassis-list")[0]
@@ -97,6 +97,49 @@ def test_may_exist(run: Callable[..., str], refused: Callable[..., str], databas
         "port-add web1 --net blue --mac 02:00:00:00:00:01 --ip 10.0.0.1 --may-exist"
     )
     assert "'red' exists with vni 100, not 5" in refused("net-add red --tenant acme --vni 5 --may-exist")
-    assert "'h1' exists with encaps gre, vxlan, not gre" in refused(
+    assert "'h1' exists with encaps vxlan, gre, not gre" in refused(
         "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --encap gre --may-exist"
     )
+
+
+def test_vteps_of_both_families(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:
+    run("chassis-add h1 tcp:192.0.2.1 --vtep 192.0.2.1,2001:DB8:0::1=gre --vtep 198.51.100.1=vxlan+gre --encap vxlan")
+    assert listed(run, "chassis-list")[0]["vteps"] == [
+        {"ip": "192.0.2.1", "encaps": ["vxlan"]},
+        {"ip": "198.51.100.1", "encaps": ["vxlan", "gre"]},
+        {"ip": "2001:db8::1", "encaps": ["gre"]},
+    ]
+    assert "VTEP 2001:db8::1 is taken by chassis 'h1'" in refused("chassis-add h2 tcp:192.0.2.2 --vtep 2001:db8::1")
+    kept = database.select("Vtep", [["ip", "==", "2001:db8::1"]])[0]["_uuid"]
+    run("chassis-set h1 --vtep 2001:db8::1")
+    assert [(row["ip"], row["_uuid"], row["encaps"]) for row in database.select("Vtep")] == [
+        ("2001:db8::1", kept, ["set", []])
+    ]
+    run("chassis-set h1 --encap gre")
+    assert listed(run, "chassis-list")[0]["vteps"] == [{"ip": "2001:db8::1", "encaps": ["gre"]}]
+    run("chassis-del h1")
+    assert database.select("Vtep") == []
+
+
+@pytest.mark.usefixtures("session")
+def test_tenants(run: Callable[..., str], refused: Callable[..., str]) -> None:
+    run("tenant-add zeta --description words")
+    run("tenant-add zeta --may-exist")
+    assert run("tenant-list") == (
+        "NAME   NETWORKS  PORTS  DESCRIPTION\nacme   1         2      -\numbra  1         0      -\n"
+        "zeta   0         0      words\n"
+    )
+    assert "tenant 'acme' exists already; change it with tenant-set" in refused("tenant-add acme")
+    assert "tenant 'acme' still has networks: red; delete them first" in refused("tenant-del acme")
+    run("tenant-set zeta --description other")
+    run("tenant-del zeta")
+    run("tenant-del acme --cascade")
+    assert [row["name"] for row in listed(run, "tenant-list")] == ["umbra"]
+    assert [row["name"] for row in listed(run, "net-list")] == ["blue"]
+    assert listed(run, "port-list") == []
+
+
+@pytest.mark.usefixtures("session")
+def test_a_network_with_its_ports(run: Callable[..., str], database: Connection) -> None:
+    run("net-del red --cascade")
+    assert (database.select("Port"), database.select("Address")) == ([], [])

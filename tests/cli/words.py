@@ -12,7 +12,20 @@ from controller.cli.parser import parse
 from ovsdb.rpc import Connection, select, uuid_of
 
 REFUSED = "tcp:192.0.2.2:6640: refused"
-TABLES = ("Overlay_Global", "Chassis", "Port", "Address", "Network", "Binding", "Neighbor")
+TABLES = (
+    "Overlay_Global",
+    "Change",
+    "Chassis",
+    "Vtep",
+    "Port",
+    "Address",
+    "Network",
+    "Tenant",
+    "Binding",
+    "Neighbor",
+    "Pending",
+    "Connection",
+)
 
 
 def call(line: str) -> int:
@@ -24,7 +37,7 @@ def options(line: str) -> Namespace:
 
 
 def everything(database: Connection) -> Any:
-    results = database.transact([select(table) for table in TABLES[1:]])
+    results = database.transact([select(table) for table in TABLES[2:]])
     return [sorted(result["rows"], key=uuid_of) for result in results]
 
 

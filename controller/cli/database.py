@@ -1,0 +1,110 @@
+"""The overlay database as one command uses it: connected when it is first asked, and anew when that broke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from controller.cli.errors import CommandError
+from ovsdb.rpc import GRACE, Connection, Operation, Row, UnreachableError, connect, select
+
+
+class Database:
+    """One of the servers that `where` lists, and after a failure the next of them.
+
+    Every method raises UnreachableError when the server does not answer; the next call connects anew.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.listed = where
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def where(self) -> str:
+        """The server in use; what was listed, while there is none."""
+        return self._connection.where if self._connection else self.listed
+
+    def open(self) -> Connection:
+        """The connection, made if there is none."""
+        if self._connection is None:
+            self._connection = connect(self.listed)
+        return self._connection
+
+    def close(self) -> None:
+        """Ends the connection; a transaction under way may or may not be done."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def transact(self, operations: Sequence[Operation], timeout: float = GRACE) -> list[Any]:
+        """As `ovsdb.rpc.Connection.transact`."""
+        try:
+            return self.open().transact(operations, timeout)
+        except UnreachableError:
+            self._next()
+            raise
+
+    def select(self, table: str, where: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a table that meet all conditions."""
+        rows: list[Row] = self.transact([select(table, where)])[0]["rows"]
+        return rows
+
+    def _next(self) -> None:
+        # The one that failed is asked last: a server that hangs takes connections, and answers nothing.
+        self.close()
+        first, *others = self.listed.split(",")
+        self.listed = ",".join([*others, first])
+
+
+def opened(named: str | None) -> Database:
+    """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be."""
+    from ovsdb.paths import default_database, named_database
+
+    database = Database(named or default_database())
+    try:
+        database.open()
+    except ValueError as malformed:
+        raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
+    except UnreachableError as failure:
+        advice = (
+            "start what serves it, or name another with --db or OVERLAY_DB"
+            if named or named_database()
+            else "start the controller, which serves it (ryu-manager overlay_app), "
+            "or name another with --db or OVERLAY_DB"
+        )
+        raise CommandError(f"no overlay database at {failure}; {advice}") from None
+    return database
+
+
+def meets(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a row has these values."""
+    return all(normal(row[column]) == normal(value) for column, value in wanted.items())
+
+
+def normal(value: Any) -> Any:
+    """One spelling of a value of which OVSDB's JSON has several: a set has no order, and a set of one no brackets."""
+    if isinstance(value, list) and len(value) == 2:
+        kind, content = value
+        if kind == "set":
+            return content[0] if len(content) == 1 and not isinstance(content[0], list) else _unordered("set", content)
+        if kind == "map":
+            return _unordered("map", content)
+        if kind == "uuid":
+            return ("uuid", content)
+    return value
+
+
+def _unordered(kind: str, content: Sequence[Any]) -> Any:
+    items = [tuple(item) if isinstance(item, list) else item for item in content]
+    if kind == "set" and len(items) == 1:
+        return items[0]
+    return (kind, tuple(sorted(items, key=repr)))

@@ -1,0 +1,58 @@
+"""The verbs of one command line as one transaction: committed or only told, and waited for."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from controller.cli.commit import Request, write
+from controller.cli.database import Database
+from controller.cli.draft import Draft
+
+
+def transact(
+    database: Database, commands: Sequence[Namespace], argv: Sequence[str], function: Callable[[str], Any]
+) -> None:
+    """Runs the verbs, commits what they draft, prints what they say, and waits when that was asked for."""
+    first = commands[0]
+
+    def verb(draft: Draft) -> None:
+        for args in commands:
+            function(args.run)(draft, args)
+
+    if first.dry_run:
+        from controller.cli.dry import told
+
+        print("\n".join(told(database, verb)))
+        return
+    waits = first.wait or any(args.waits for args in commands)
+    done = write(database, verb, Request(logged(argv), first.timeout), bool(waits))
+    if done.lines:
+        print("\n".join(done.lines), flush=True)
+    if waits and done.number is not None:
+        from controller.cli.waiting import wait_installed, wait_read
+
+        if first.wait == "db":
+            wait_read(database.listed, done.number, first.timeout)
+        else:
+            wait_installed(database.listed, done.number, first.timeout)
+
+
+def logged(argv: Sequence[str]) -> str:
+    """A command line as the log of changes keeps it: without common options, and without what may be secret."""
+    import re
+
+    from controller.cli.parser import COMMON
+
+    valued = {argument.flags[0]: "action" not in argument.keywords for argument in COMMON}
+    words, skip = [], False
+    for word in argv:
+        flag, given, _ = word.partition("=")
+        if skip:
+            skip = False
+        elif flag in valued:
+            skip = valued[flag] and not given and flag != "--wait"
+        else:
+            words.append(re.sub(r"(?i)(\S*(?:secret|password|passwd|token|psk|private)[^\s=]*)=.*", r"\1=***", word))
+    return " ".join(word if re.fullmatch(r"[\w@%+=:,./\[\]*-]+", word) else repr(word) for word in words)

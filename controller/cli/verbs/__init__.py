@@ -1,0 +1,17 @@
+"""All verbs of `overlayctl`, in the groups and the order in which help shows them. A new one is a `Verb` in a group."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.cli.verbs import chassis, networks, program
+from controller.cli.verbs.verb import Verb
+
+GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
+    "look": program.LOOK,
+    "tenants": networks.TENANTS,
+    "networks": networks.NETWORKS,
+    "ports": networks.PORTS,
+    "chassis": chassis.CHASSIS,
+}
+VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}

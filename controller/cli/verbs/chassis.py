@@ -1,0 +1,82 @@
+"""Verbs of chassis."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from controller.cli.verbs.verb import DESCRIPTION, IF_EXISTS, MAY_EXIST, Argument, Verb, arg, several
+
+CHASSIS_NAME: Final = arg("name", metavar="CHASSIS", complete="Chassis")
+
+
+def _chassis(needed: bool) -> tuple[Argument, ...]:
+    return (
+        several(
+            "--vtep",
+            "IP[=ENCAP[+ENCAP]]",
+            "an address its tunnels end at, v4 or v6, and what it offers there if less than --encap says"
+            + ("" if needed else "; replaces all"),
+            required=needed,
+        ),
+        several(
+            "--encap",
+            "ENCAP",
+            "a kind of tunnel that its VTEPs offer, vxlan or gre" + (" (default: both)" if needed else ""),
+        ),
+        arg(
+            "--datapath",
+            metavar="TYPE",
+            help="system (kernel), netdev (userspace), or auto: what the host can" + (" (default)" if needed else ""),
+        ),
+        arg(
+            "--controller",
+            metavar="tcp:IP:PORT",
+            help="the controller's address as this chassis sees it, or auto: the one it connects from",
+        ),
+        DESCRIPTION,
+    )
+
+
+CHASSIS: Final = (
+    Verb(
+        "chassis-add",
+        "add a host that runs OVS",
+        "chassis:add",
+        (
+            CHASSIS_NAME,
+            arg(
+                "ovsdb",
+                metavar="OVSDB",
+                help="its OVSDB server: tcp:IP[:PORT] ('ovs-vsctl set-manager ptcp:6640' on the host opens it), "
+                "or unix:/path on this host",
+            ),
+            *_chassis(True),
+            MAY_EXIST,
+        ),
+        (
+            "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1",
+            "chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2 --encap gre --datapath netdev",
+            "chassis-add h3 tcp:192.0.2.3:6640 --vtep 192.0.2.3 --vtep 2001:db8::3=gre",
+        ),
+    ),
+    Verb(
+        "chassis-set",
+        "change a chassis",
+        "chassis:change",
+        (
+            CHASSIS_NAME,
+            arg("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT] or unix:/path"),
+            *_chassis(False),
+        ),
+        ("chassis-set h1 --vtep 192.0.2.11", "chassis-set h1 --encap vxlan,gre --datapath auto"),
+        alters=True,
+    ),
+    Verb(
+        "chassis-del",
+        "remove a chassis from the overlay",
+        "chassis:delete",
+        (CHASSIS_NAME, IF_EXISTS),
+        ("chassis-del h1",),
+    ),
+    Verb("chassis-list", "list the chassis", "chassis:show_list", (), ("chassis-list", "chassis-list --format json")),
+)
