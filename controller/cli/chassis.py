@@ -37,6 +37,8 @@ def change(draft: Draft, args: Namespace) -> None:
     if args.vtep is not None or args.encap is not None:
         own = _own_vteps(draft, row)
         changes["vteps"] = as_set(_references(draft, _vteps(args, own), own))
+    if args.take_over:
+        changes["external_ids"] = ["map", sorted([*row["external_ids"][1], ["take-over", "true"]])]
     draft.update("Chassis", row, changes)
 
 
@@ -91,7 +93,7 @@ def offered(vteps: Sequence[Row]) -> list[str]:
 
 def _columns(args: Namespace) -> Row:
     spelled: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "ovsdb": ("ovsdb", written.ovsdb),
+        "ovsdb": ("ovsdb", lambda text: written.ovsdb(text, args.name)),
         "datapath": ("datapath_type", lambda text: as_set(written.datapath(text))),
         "controller": ("controller", lambda text: as_set(written.controller(text))),
         "description": ("description", str),

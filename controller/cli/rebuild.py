@@ -61,7 +61,7 @@ def rebuild(draft: Draft, args: Namespace) -> None:
             f"the overlay database is not empty ({', '.join(there)}); rebuild fills an empty one only: "
             "move its file away and start the controller anew"
         )
-    found = [ask(written.ovsdb(remote)) for remotes in args.from_chassis for remote in remotes.split(",")]
+    found = [ask(written.ovsdb(remote, "")) for remotes in args.from_chassis for remote in remotes.split(",")]
     recovered = recover(found)
     if not recovered.chassis:
         raise CommandError("no chassis that was asked remembers an overlay; nothing to rebuild from")

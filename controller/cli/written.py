@@ -128,8 +128,10 @@ def datapath(written: str) -> list[str]:
     return [written]
 
 
-def ovsdb(written: str) -> str:
-    """Where a chassis' OVSDB server listens."""
+def ovsdb(written: str, chassis: str) -> str:
+    """Where a chassis' OVSDB server listens; `dial-in` where it connects to the controller."""
+    if written in ("dial-in", f"dial-in:{chassis}"):
+        return f"dial-in:{chassis}"
     return str(checked(remotes.remote, written))
 
 

@@ -48,7 +48,7 @@ CHASSIS: Final = (
                 "ovsdb",
                 metavar="OVSDB",
                 help="its OVSDB server: tcp:IP[:PORT] ('ovs-vsctl set-manager ptcp:6640' on the host opens it), "
-                "or unix:/path on this host",
+                "unix:/path on this host, or dial-in where it connects to the controller",
             ),
             *_chassis(True),
             MAY_EXIST,
@@ -65,8 +65,9 @@ CHASSIS: Final = (
         "chassis:change",
         (
             CHASSIS_NAME,
-            arg("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT] or unix:/path"),
+            arg("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT], unix:/path or dial-in"),
             *_chassis(False),
+            arg("--take-over", action="store_true", default=None, help="take it even from another overlay database"),
         ),
         ("chassis-set h1 --vtep 192.0.2.11", "chassis-set h1 --encap vxlan,gre --datapath auto"),
         alters=True,
