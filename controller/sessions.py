@@ -154,10 +154,14 @@ class ChassisSession:
         session, row, state = self._session, self._row, self._state
         name, declared = row.chassis.name, state.nb_cfg
         plugged = snapshot.plugged(session.idl, name)
-        taken = self._taken(marks.parse(plugged.mark))
-        if state.alarm or taken or state.declared is None or not state.declared.database_id:
+        mark = marks.parse(plugged.mark)
+        taken = self._taken(mark)
+        if taken or state.declared is None or not state.declared.database_id:
             self._tell((taken,) if taken else ())
-            state.plug(name, Plugged(mark=None) if taken else plugged, self._problems)
+            state.plug(name, Plugged(), self._problems)
+            return
+        if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
+            state.plug(name, plugged, self._problems)
             return
         target = controller_target(row.controller, session.local_address, self._openflow_port)
         try:

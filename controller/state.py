@@ -16,7 +16,7 @@ from flows.model import Binding, Neighbor, Overlay, Plug
 from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import BindingStatus, ChassisStatus, Pending, Status
-from ovsdb.trust import objection
+from ovsdb.trust import beyond, objection
 
 LOG = logging.getLogger("overlay.state")
 NEIGHBORS_PER_PORT = 256
@@ -110,20 +110,30 @@ class State:
             return
         alarmed = self.alarm
         self._consider()
-        if not self.alarm:
+        # At the start what is declared says at least which chassis there are, to be asked and left as they are.
+        if not self.alarm or self.declared is None:
             self._accept(declared, anew=bool(alarmed))
 
     def _consider(self) -> None:
-        """Look whether what was read may be acted on."""
+        """Look whether what was read may be acted on. An objection stands until an operator overrules it.
+
+        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on.
+        """
         if self._read is None:
             return
-        marks = {name: mark for name, known in self.chassis.items() if (mark := known.mark) is not None}
-        alarm = objection(self._read, self.declared, marks)
+        if self._read.accepted:
+            alarm = ""
+        else:
+            alarm = self.alarm or self._read.alarm or objection(self._read, self.declared, self._marks())
         if alarm != self.alarm:
             self.alarm = alarm
             if alarm:
                 LOG.error("%s", alarm)
             self.noted()
+
+    def _marks(self) -> dict[str, Mark]:
+        """What each chassis has last seen of the overlay database."""
+        return {name: mark for name, known in self.chassis.items() if (mark := known.mark) is not None}
 
     def _accept(self, declared: Declared, anew: bool) -> None:
         """Act on it; `anew` tells `changed` even when nothing did."""
@@ -352,6 +362,7 @@ class State:
             self.alarm,
             tuple(self.pending[name] for name in sorted(self.pending)),
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
+            beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
         )
 
     def _is_ours(self, chassis: str) -> bool:

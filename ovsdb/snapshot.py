@@ -19,6 +19,8 @@ MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
 DIAL_IN: Final = "dial-in:"
 """What the remote of a chassis begins with that connects to the controller; its name follows."""
+ACCEPT: Final = "accept"
+"""The entry of Overlay_Global's options ("true") by which an operator overrules the alarm."""
 TAKE_OVER: Final = "take-over"
 """The external_ids entry of a Chassis row ("true") that has it taken from another overlay database."""
 
@@ -51,7 +53,8 @@ class Declared:
     """The overlay database, without what the controller itself writes there.
 
     `unusable` names the chassis that can't be one, with the reason. `nb_cfg` counts the changes, `epoch`
-    those that deleted something; `database_id` is made with the database.
+    those that deleted something; `database_id` is made with the database. `alarm` is the objection that stands
+    there, `accepted` whether an operator has overruled it.
     """
 
     chassis: Mapping[str, ChassisRow] = field(default_factory=dict)
@@ -62,6 +65,8 @@ class Declared:
     nb_cfg: int = 0
     database_id: str = ""
     epoch: int = 0
+    alarm: str = ""
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,15 +158,20 @@ def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
             ports[port.name] = port
         except (ValueError, AttributeError) as error:
             faults.append(f"port '{row.name}': {error}")
-    totals = next(iter(tables["Overlay_Global"].rows.values()), None)
     return Declared(
         chassis,
         dict(sorted(networks.items())),
         dict(sorted(ports.items())),
         tuple(sorted(faults)),
         unusable,
-        *((totals.nb_cfg, totals.database_id, totals.epoch) if totals is not None else ()),
+        *_totals(next(iter(tables["Overlay_Global"].rows.values()), None)),
     )
+
+
+def _totals(row: Any) -> tuple[Any, ...]:
+    if row is None:
+        return ()
+    return row.nb_cfg, row.database_id, row.epoch, row.alarm, row.options.get(ACCEPT) == "true"
 
 
 def _chassis(row: Any) -> ChassisRow:

@@ -10,7 +10,7 @@ from typing import Any
 import ovs.db.idl
 
 from flows.model import Neighbor, Plug
-from ovsdb.snapshot import TAKE_OVER
+from ovsdb.snapshot import ACCEPT, TAKE_OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Status:
 
     Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
     them and must survive. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
-    nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more.
+    nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more;
+    `accepted` is the (epoch, nb_cfg) that the database gets now that its state was accepted.
     """
 
     chassis: Mapping[str, ChassisStatus]
@@ -64,6 +65,7 @@ class Status:
     alarm: str = ""
     pending: tuple[Pending, ...] = ()
     taken_over: frozenset[str] = frozenset()
+    accepted: tuple[int, int] | None = None
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -86,6 +88,11 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
         _fill(row, cur_cfg=status.cur_cfg, read_cfg=status.read_cfg, alarm=status.alarm)
         if not row.database_id:
             row.database_id = str(uuid.uuid4())
+        if status.accepted is not None and ACCEPT in row.options:
+            row.verify("epoch")
+            row.verify("nb_cfg")
+            row.epoch, row.nb_cfg = status.accepted
+            row.delkey("options", ACCEPT)
     if not idl.tables["Overlay_Global"].rows:
         row = transaction.insert(idl.tables["Overlay_Global"])
         row.database_id = str(uuid.uuid4())

@@ -45,3 +45,9 @@ def objection(now: Declared, accepted: Declared | None, marks: Mapping[str, Mark
             f"and nobody deleted them; {ADVICE}"
         )
     return ""
+
+
+def beyond(now: Declared, marks: Mapping[str, Mark]) -> tuple[int, int]:
+    """The (epoch, nb_cfg) that is later than anything a chassis has seen of this database."""
+    seen = [mark_of(now), *(mark for mark in marks.values() if mark.database_id == now.database_id)]
+    return max(mark.epoch for mark in seen) + 1, max(mark.nb_cfg for mark in seen) + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.state import State
@@ -65,18 +67,29 @@ def test_a_loss_stops_everything_until_it_is_said_to_be_meant() -> None:
     assert "49 of 50 declared ports vanished" in state.status().alarm
     assert state.overlay == before
     assert told == []
-    state.declare(declared(ports=1, epoch=4), LastKnown())
+    state.declare(declared(ports=1, epoch=9), LastKnown())
+    assert state.status().alarm, "what goes on being written does not make it good"
+    state.declare(replace(declared(ports=1, epoch=9), accepted=True), LastKnown())
     assert state.status().alarm == ""
+    assert state.status().accepted == (10, 101)
     assert [binding.port for binding in state.overlay.bindings] == ["p0"]
     assert told, "whoever was held up goes on"
 
 
-def test_an_older_copy_at_the_start_touches_nothing_and_newer_rows_set_it_free() -> None:
+def test_an_objection_outlives_the_controller() -> None:
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(replace(declared(), alarm="as it stood there"), LastKnown())
+    state.plug("h1", Plugged((), mark="one 3 90"))
+    assert state.status().alarm == "as it stood there"
+
+
+def test_an_older_copy_at_the_start_touches_nothing_until_it_is_accepted() -> None:
     state = State(changed=lambda: None, noted=lambda: None)
     state.declare(declared(nb_cfg=90), LastKnown())
     state.plug("h1", Plugged((), mark="one 3 100"))
     assert "an older copy" in state.status().alarm
-    state.declare(declared(nb_cfg=95), LastKnown())
-    assert "change 95" in state.status().alarm
-    state.declare(declared(nb_cfg=100), LastKnown())
+    state.declare(declared(nb_cfg=200), LastKnown())
+    assert "an older copy: it is at epoch 3, change 90" in state.status().alarm
+    state.declare(replace(declared(nb_cfg=95), accepted=True), LastKnown())
     assert state.status().alarm == ""
+    assert state.status().accepted == (4, 101), "later than what h1 has seen"

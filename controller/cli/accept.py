@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 
 from controller.cli.draft import Draft
@@ -10,13 +9,9 @@ from controller.cli.errors import CommandError
 
 
 def accept(draft: Draft, args: Namespace) -> None:
-    """`db-accept`.
-
-    Sets the epoch beyond any that a chassis can have seen: epochs count deletions, and there was less than one
-    a second.
-    """
+    """`db-accept`: asks the controller to go on, which then sets the epoch beyond any that a chassis has seen."""
     rows = list(draft.read("Overlay_Global").values())
     if not rows or not rows[0]["alarm"]:
         raise CommandError("the controller objects to nothing; there is nothing to accept")
     draft.say(f"accepted although: {rows[0]['alarm']}")
-    draft.update("Overlay_Global", rows[0], {"epoch": max(rows[0]["epoch"] + 1, int(time.time()))})
+    draft.update("Overlay_Global", rows[0], {"options": ["map", sorted([*rows[0]["options"][1], ["accept", "true"]])]})
