@@ -78,8 +78,8 @@ class State:
     `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it
     was. `pending` are chassis that dialled in and are not declared.
 
-    `complete` turns true when every chassis was heard or can't be reached, and stays so. Before that a
-    switch that has flows from an earlier run knows more than we do, and is left alone.
+    `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
+    still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
     """
 
     changed: Callable[[], None]
@@ -143,6 +143,7 @@ class State:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
             del self.chassis[name]
+        self._complete()
         self.derive(other_rows)
         self._complete()
 
@@ -177,9 +178,11 @@ class State:
         self._complete()
 
     def _complete(self) -> None:
-        heard = all(known.plugged is not None or known.tried for known in self.chassis.values())
-        if not self.complete and self.declared is not None and heard:
-            self.complete = True
+        heard = self.declared is not None and all(k.plugged is not None or k.tried for k in self.chassis.values())
+        if heard == self.complete:
+            return
+        self.complete = heard
+        if heard:
             self.changed()
 
     def see(self, chassis: str, ofport: int, arp: Arp, now: float = 0.0) -> None:
