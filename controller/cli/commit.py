@@ -64,10 +64,10 @@ class Request:
 def write(database: Database, verb: Callable[[Draft], None], request: Request, counted: bool = False) -> Written:
     """Commits what `verb` drafts, `counted` even when it changes nothing; raises CommandError with the reason."""
     deadline = time.monotonic() + request.patience
-    unexplained = attempt = 0
+    unexplained = attempt = lost = 0
     while True:
         attempt += 1
-        draft, change = Draft(database), ""
+        draft, change = Draft(database, lost), ""
         try:
             if request.sent and (done := _look(database, request)):
                 return done
@@ -90,6 +90,7 @@ def write(database: Database, verb: Callable[[Draft], None], request: Request, c
             if twice and (done := _look_again(database, request)):
                 return done
             request.sent.pop(change, None)
+            lost += 1
             if refused.error not in LOST_RACE and not twice:
                 raise CommandError(f"the database {database.where} refused the change: {refused}") from None
             if refused.error != "timed out":
@@ -111,25 +112,26 @@ def _accounts(draft: Draft, request: Request, change: str) -> list[Operation]:
     """What goes with every transaction: its number, the epoch, the log of changes. The last result is the number."""
     deletes = any(pending.will is None and pending.table in DECLARED for pending in draft.pending())
     now = int(time.time())
-    rows = draft.database.select("Overlay_Global")
+    rows = list(draft.read("Overlay_Global").values())
     operations: list[Operation] = []
     if rows:
-        this = same_row(uuid_of(rows[0]))
-        guard = {"op": "wait", "table": "Overlay_Global", "where": this, "until": "==", "timeout": 0}
-        operations.append({**guard, "columns": ["_uuid"], "rows": [{"_uuid": rows[0]["_uuid"]}]})
+        row, this = rows[0], same_row(uuid_of(rows[0]))
+        new = any(pending.table == "Overlay_Global" and pending.was is None for pending in draft.pending())
+        guarded = ([] if new else ["_uuid"]) + ([] if row["database_id"] else ["database_id"])
+        for column in guarded:
+            guard = {"op": "wait", "table": "Overlay_Global", "where": this, "until": "==", "timeout": 0}
+            operations.append({**guard, "columns": [column], "rows": [{column: row[column]}]})
         mutations = [["nb_cfg", "+=", 1]] + ([["epoch", "+=", 1]] if deletes else [])
         operations.append({"op": "mutate", "table": "Overlay_Global", "where": this, "mutations": mutations})
-        if not rows[0]["database_id"]:
-            operations.insert(1, {**guard, "columns": ["database_id"], "rows": [{"database_id": ""}]})
-            operations.append(
-                {"op": "update", "table": "Overlay_Global", "where": this, "row": {"database_id": new_uuid()}}
-            )
-        if rows[0]["nb_cfg"] % SWEEP == 0:
+        if not row["database_id"]:
+            identity = {"database_id": new_uuid()}
+            operations.append({"op": "update", "table": "Overlay_Global", "where": this, "row": identity})
+        if row["nb_cfg"] % SWEEP == 0:
             operations += _sweep(draft.database, now)
     else:
         # Of two that insert it at once, one breaks the table's maxRows, and comes back to the above.
-        row = {"database_id": new_uuid(), "nb_cfg": 1, "epoch": int(deletes)}
-        operations.append({"op": "insert", "table": "Overlay_Global", "row": row})
+        first = {"database_id": new_uuid(), "nb_cfg": 1, "epoch": int(deletes)}
+        operations.append({"op": "insert", "table": "Overlay_Global", "row": first})
     log = {"request": request.id, "at": now, "by": _who(), "what": request.what[:WHAT]}
     return [
         *operations,

@@ -80,6 +80,12 @@ def tenant(draft: Draft, network: Row) -> str:
     return str(row["name"]) if row else "?"
 
 
+def holder(draft: Draft, network: Row, ip: str) -> str:
+    """The name of the port that has this address."""
+    rows = draft.where("Address", network=network["_uuid"], ip=ip)
+    return _holder(draft, "Port", "addresses", rows[0]) if rows else "?"
+
+
 def _network(draft: Draft, row: Row) -> str:
     network = draft.row("Network", row["network"][1])
     return str(network["name"]) if network else "?"

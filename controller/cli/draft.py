@@ -50,8 +50,10 @@ class Pending(NamedTuple):
 class Draft:
     """What one transaction reads and writes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, attempt: int = 0) -> None:
         self.database = database
+        self.attempt = attempt
+        """How often the same verbs have lost against somebody else before: who chooses chooses otherwise then."""
         self.lines: list[str] = []
         self.guards: list[Operation] = []
         self.chosen: set[str] = set()
@@ -133,16 +135,15 @@ class Draft:
             self.delete(owned, own)
         self._will.setdefault(table, {})[uuid_of(row)] = None
 
-    def expect(self, table: str, rows: Sequence[Row], columns: Sequence[str], **values: Any) -> None:
-        """Lets the commit fail, and be tried anew, unless the database's rows with these values are still these."""
-        self.guards.append(
-            _wait(
-                table,
-                [[column, "==", value] for column, value in values.items()],
-                columns,
-                [{column: row[column] for column in columns} for row in rows],
-            )
-        )
+    def hold(self, table: str, *columns: str, **values: Any) -> None:
+        """Lets the commit be tried anew unless the rows with these values are those that were read, in these columns.
+
+        For what a verb has concluded from rows that it does not change; they must have been read.
+        """
+        were = [row for row in self._was.get(table, {}).values() if meets(row, values)]
+        where = [[column, "==", value] for column, value in values.items()]
+        rows = [{column: row[column] for column in columns} for row in were]
+        self.guards.append(_wait(table, where, columns, rows))
 
     def say(self, line: str) -> None:
         """Prints a line when the transaction is committed."""

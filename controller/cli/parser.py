@@ -27,10 +27,21 @@ COMMON: Final = (
     ),
     arg("--timeout", metavar="SECONDS", help="how long to try and to wait (default: 30)"),
     arg("--dry-run", action="store_true", help="say what would change, and change nothing"),
-    arg("--format", choices=("table", "json"), help="how to print (default: table)"),
+    arg("--format", choices=("table", "json", "csv"), help="how to print (default: table)"),
+    arg("--columns", metavar="A,B", help="which columns of a list"),
+    arg("--no-headings", action="store_true", help="lists without a first line"),
     arg("--no-color", action="store_true", help="no colours, even on a terminal"),
 )
-DEFAULTS: Final = {"db": None, "wait": None, "timeout": 30.0, "dry_run": False, "format": "table", "no_color": False}
+DEFAULTS: Final = {
+    "db": None,
+    "wait": None,
+    "timeout": 30.0,
+    "dry_run": False,
+    "format": "table",
+    "columns": None,
+    "no_headings": False,
+    "no_color": False,
+}
 WIDTH: Final = 80
 ABOUT: Final = "Declares tenants' networks and ports, and the hosts (chassis) they live on."
 EXAMPLES: Final = """\
@@ -87,7 +98,7 @@ def _spelled(word: str) -> str:
 
 def _parsed(argv: Sequence[str]) -> Namespace:
     args = build(ArgumentParser).parse_args(argv)
-    if args.alters and all(getattr(args, name.strip("-").replace("-", "_")) is None for name in args.options):
+    if args.alters and all(getattr(args, name) is None for name in args.options.values()):
         args.refuse("nothing to change; give at least one of " + ", ".join(args.options))
     if isinstance(getattr(args, "timeout", None), str):
         if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", args.timeout) or float(args.timeout) > 86400:
@@ -144,24 +155,22 @@ def verb_parser(verb: Verb, parser_class: type[ArgumentParser] = ArgumentParser)
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(lines + (["", verb.epilog] if verb.epilog else [])),
     )
-    _add(parser, verb.arguments)
+    own = _add(parser, verb.arguments)
     _add(parser.add_argument_group("common options (before or after the verb)"), COMMON, default=SUPPRESS)
-    options = [argument.flags[0] for argument in verb.arguments if argument.flags[0].startswith("-")]
     parser.set_defaults(
         run=verb.run,
         kind=verb.kind,
         waits=verb.waits,
         alters=verb.alters,
-        options=options,
+        options={action.option_strings[0]: action.dest for action in own if action.option_strings},
         refuse=parser.error,
         **verb.fixed,
     )
     return parser
 
 
-def _add(parser: Any, arguments: Sequence[Argument], **keywords: Any) -> None:
-    for argument in arguments:
-        parser.add_argument(*argument.flags, **{**keywords, **argument.keywords})
+def _add(parser: Any, arguments: Sequence[Argument], **keywords: Any) -> list[argparse.Action]:
+    return [parser.add_argument(*argument.flags, **{**keywords, **argument.keywords}) for argument in arguments]
 
 
 class _Overview(argparse.RawDescriptionHelpFormatter):

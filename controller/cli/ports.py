@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
+import os
+import random
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from controller.cli import conflicts, written
+from controller.cli import conflicts, networks, written
 from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError
-from controller.cli.tables import print_rows
-from ovsdb.rpc import Row, as_set, elements, uuid_of
+from controller.cli.tables import as_json, print_row, print_rows
+from ovsdb.rpc import Row, as_set, elements, optional, select, uuid_of
 
-COLUMNS = ("name", "network", "mac", "ips")
+COLUMNS: Final = ("name", "network", "mac", "ips")
+FAMILIES: Final = {"auto": (4, 6), "auto4": (4,), "auto6": (6,)}
+"""The words for an address that is chosen, and the families they are for: `auto` is for each that has a subnet."""
 
 
 def add(draft: Draft, args: Namespace) -> None:
     """`port-add`."""
     name = written.name(args.name, "port")
-    mac = written.mac(args.mac)
-    ips = written.ips(args.ip or ())
-    network = draft.get("Network", args.net)["_uuid"]
-    row = {"name": name, "network": network, "mac": mac}
+    network = draft.get("Network", args.net)
     present = draft.find("Port", name) if args.may_exist else None
-    if present is None:
-        draft.insert("Port", row | {"addresses": as_set(_addresses(draft, network, ips, []))})
+    if present is not None:
+        _same(draft, args, present, network)
         return
-    if present["network"] != network:
-        raise CommandError(
-            f"port {name!r} exists in another network than {args.net!r}; "
-            f"delete it there first (overlayctl port-del {name})"
-        )
-    here = {"mac": present["mac"], "ip": as_set([row["ip"] for row in _own_addresses(draft, present)])}
-    if differs := conflicts.difference(here, {"mac": mac, "ip": as_set(ips)}):
-        raise CommandError(f"port {name!r} exists with {differs}; change it with port-set")
+    row: Row = {"name": name, "network": network["_uuid"], **_columns(args)}
+    row["mac"] = _mac(draft, network, args.mac or written.AUTO)
+    ips = _ips(draft, network, _wanted(args.ip or ()), ())
+    row["addresses"] = as_set(_addresses(draft, network, ips, ()))
+    uuid = draft.insert("Port", row)
+    _unclaimed(draft, network, row, uuid)
+    if args.mac in (None, written.AUTO) or FAMILIES.keys() & set(_wanted(args.ip or ())):
+        _tell(draft, args, name, row["mac"], list(ips))
 
 
 def change(draft: Draft, args: Namespace) -> None:
     """`port-set`."""
     row = draft.get("Port", args.name)
-    changes: Row = {}
+    network = draft.row("Network", row["network"][1]) or {}
+    changes = _columns(args)
     if args.mac is not None:
-        changes["mac"] = written.mac(args.mac)
+        changes["mac"] = _mac(draft, network, args.mac)
     if args.ip is not None:
-        ips = written.ips(args.ip)
-        changes["addresses"] = as_set(_addresses(draft, row["network"], ips, _own_addresses(draft, row)))
+        own = own_addresses(draft, row)
+        ips = _ips(draft, network, _wanted(args.ip), own)
+        changes["addresses"] = as_set(_addresses(draft, network, ips, own))
     draft.update("Port", row, changes)
+    if {"mac", "extra_macs"} & changes.keys():
+        _unclaimed(draft, network, {**row, **changes}, uuid_of(row))
+    if args.mac == written.AUTO or FAMILIES.keys() & set(_wanted(args.ip or ())):
+        _tell(draft, args, args.name, changes.get("mac", row["mac"]), list(ips) if args.ip is not None else None)
 
 
 def delete(draft: Draft, args: Namespace) -> None:
@@ -57,34 +64,174 @@ def delete(draft: Draft, args: Namespace) -> None:
 
 def show_list(draft: Draft, args: Namespace) -> None:
     """`port-list`."""
-    draft.load("Network", "Port", "Address")
-    names = {uuid: row["name"] for uuid, row in draft.read("Network").items()}
     if args.net is not None:
         draft.get("Network", args.net)
-    rows = described(list(draft.read("Port").values()), names, list(draft.read("Address").values()))
-    print_rows(draft, COLUMNS, [row for row in rows if args.net in (None, row["network"])], args)
+    print_rows(draft, COLUMNS, [row for row in listed(draft) if args.net in (None, row["network"])], args)
 
 
-def described(ports: Sequence[Row], networks: dict[str, str], addresses: Sequence[Row]) -> list[Row]:
-    """Port rows as lists and `show` spell them, by name; `networks` gives the name of a network's UUID."""
-    ips = {uuid_of(row): row["ip"] for row in addresses}
+def show_one(draft: Draft, args: Namespace) -> None:
+    """`port-show`."""
+    from controller.cli.show import status
+
+    draft.get("Port", args.name)
+    (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    places = [
+        {column: row[column] for column in ("chassis", "interface", "up", "error")}
+        for row in draft.where("Binding", port=args.name)
+    ]
+    print_row(draft, {**known, "status": status(places), "places": places}, args)
+
+
+def listed(draft: Draft) -> list[Row]:
+    """The ports as lists and `show` spell them, by name."""
+    draft.load("Network", "Port", "Address")
+    names = {uuid: row["name"] for uuid, row in draft.read("Network").items()}
+    ips = {uuid: row["ip"] for uuid, row in draft.read("Address").items()}
     return [
         {
             "name": row["name"],
-            "network": networks[row["network"][1]],
+            "network": names[row["network"][1]],
             "mac": row["mac"],
             "ips": sorted((ips[uuid] for uuid in elements(row["addresses"])), key=written.ip_order),
+            "extra_macs": sorted(elements(row["extra_macs"])),
+            "allowed_pairs": sorted(elements(row["allowed_pairs"])),
+            "security": optional(row["security"]) is not False,
+            "enabled": optional(row["enabled"]) is not False,
+            "description": row["description"],
         }
-        for row in sorted(ports, key=lambda row: row["name"])
+        for row in sorted(draft.read("Port").values(), key=lambda row: row["name"])
     ]
 
 
-def _own_addresses(draft: Draft, port: Row) -> list[Row]:
+def own_addresses(draft: Draft, port: Row) -> list[Row]:
+    """The Address rows of a port."""
     rows = (draft.row("Address", uuid) for uuid in elements(port["addresses"]))
     return [row for row in rows if row is not None]
 
 
-def _addresses(draft: Draft, network: list[str], ips: Sequence[str], present: Sequence[Row]) -> list[Any]:
+def _columns(args: Namespace) -> Row:
+    row: Row = {}
+    if args.extra_mac is not None:
+        row["extra_macs"] = as_set(written.several(args.extra_mac, written.mac))
+    if args.allow is not None:
+        row["allowed_pairs"] = as_set(written.several(args.allow, written.pair))
+    # Empty means yes: a row says no more than it has to.
+    if args.security is not None:
+        row["security"] = as_set([] if written.switch("security", args.security) else [False])
+    if args.enabled is not None:
+        row["enabled"] = as_set([] if args.enabled else [False])
+    if args.description is not None:
+        row["description"] = args.description
+    return row
+
+
+def _same(draft: Draft, args: Namespace, present: Row, network: Row) -> None:
+    """Returns when a port that may exist is just what was asked for."""
+    name = present["name"]
+    if present["network"] != network["_uuid"]:
+        raise CommandError(
+            f"port {name!r} exists in another network than {args.net!r}; "
+            f"delete it there first (overlayctl port-del {name})"
+        )
+    own = own_addresses(draft, present)
+    wanted = {**_columns(args), "ip": as_set(list(_ips(draft, network, _wanted(args.ip or ()), own)))}
+    if args.mac not in (None, written.AUTO):
+        wanted["mac"] = written.mac(args.mac)
+    here = {**present, "ip": as_set([row["ip"] for row in own])}
+    if differs := conflicts.difference(here, wanted):
+        raise CommandError(f"port {name!r} exists with {differs}; change it with port-set")
+
+
+def _wanted(options: Sequence[str]) -> list[str]:
+    return written.several(options, lambda text: text if text in FAMILIES else written.ip(text))
+
+
+def _ips(draft: Draft, network: Row, wanted: Sequence[str], present: Sequence[Row]) -> dict[str, bool]:
+    """The addresses that are wanted, and whether each was chosen here; where any would do, one that it has stays."""
+    fixed = [each for each in wanted if each not in FAMILIES]
+    ips = dict.fromkeys(fixed, False)
+    if not elements(network["subnets"]) and len(fixed) == len(wanted):
+        return ips
+    from flows import ipam
+
+    plan = networks.plan(network)
+    draft.hold("Network", *networks.PLANNED, _uuid=network["_uuid"])
+    for each in fixed:
+        written.checked(lambda text: ipam.belongs(text, plan), each)
+    for word in wanted:
+        versions = [version for version in FAMILIES.get(word, ()) if word != "auto" or version in plan.versions]
+        if word == "auto" and not versions:
+            raise CommandError(
+                f"network {network['name']!r} has no subnet to take an address from; "
+                f"overlayctl net-set {network['name']} --subnet 10.0.0.0/24"
+            )
+        for version in versions:
+            kept = [row["ip"] for row in present if (":" in row["ip"]) == (version == 6) and row["ip"] not in fixed]
+            usable = sorted(set(kept) - set(ipam.outside(plan, kept)), key=written.ip_order)
+            if usable:
+                ips[usable[0]] = False
+                continue
+            taken = [row["ip"] for row in draft.where("Address", network=network["_uuid"])]
+            try:
+                ips[ipam.free(plan, version, [*taken, *ips], draft.attempt, random.randrange)] = True
+            except ipam.NoneFreeError as full:
+                raise CommandError(
+                    f"network {network['name']!r}: {full}; give it another subnet or range (overlayctl net-set "
+                    f"{network['name']} --subnet ... or --range ...), or delete ports"
+                ) from None
+    return ips
+
+
+def _addresses(draft: Draft, network: Row, ips: dict[str, bool], present: Sequence[Row]) -> list[Any]:
     """References to an Address row per IP: those the port has, and new ones. What nothing refers to goes."""
     kept = {row["ip"]: row["_uuid"] for row in present}
-    return [kept.get(ip) or ref(draft.insert("Address", {"network": network, "ip": ip})) for ip in ips]
+    references = []
+    for ip, chosen in ips.items():
+        if ip in kept:
+            references.append(kept[ip])
+            continue
+        uuid = draft.insert("Address", {"network": network["_uuid"], "ip": ip})
+        if chosen:
+            draft.chosen.add(uuid)
+        references.append(ref(uuid))
+    return references
+
+
+def _mac(draft: Draft, network: Row, wanted: str) -> str:
+    """The MAC that was given, or one of those that anybody may use locally (IEEE 802, the second bit)."""
+    if wanted != written.AUTO:
+        return written.mac(wanted)
+    while True:
+        mac = ":".join(["02", *(f"{octet:02x}" for octet in os.urandom(5))])
+        if not draft.where("Port", network=network["_uuid"], mac=mac):
+            return mac
+
+
+def _unclaimed(draft: Draft, network: Row, port: Row, uuid: str) -> None:
+    """Returns when no other port of the network has one of this one's MACs beside its own; no index sees that."""
+    further = elements(port.get("extra_macs", as_set([])))
+    claimed = draft.database.transact(
+        [
+            select("Port", [["network", "==", network["_uuid"]], ["extra_macs", "includes", as_set([mac])]])
+            for mac in [port["mac"], *further]
+        ]
+        + [select("Port", [["network", "==", network["_uuid"]], ["mac", "==", mac]]) for mac in further]
+    )
+    for row in (row for result in claimed for row in result["rows"]):
+        other = draft.row("Port", uuid_of(row))
+        if other is None or uuid_of(other) == uuid:
+            continue
+        theirs = set(elements(other["extra_macs"]))
+        if both := {other["mac"], *theirs} & set(further) | {port["mac"]} & theirs:
+            raise CommandError(
+                f"MAC {min(both)} is taken by port {other['name']!r} in network {network['name']!r}; "
+                f"choose another MAC, or change that port first"
+            )
+
+
+def _tell(draft: Draft, args: Namespace, name: str, mac: str, ips: list[str] | None) -> None:
+    """Says what was chosen."""
+    if args.format == "json":
+        draft.say(as_json({"name": name, "mac": mac} | ({} if ips is None else {"ips": ips})))
+    else:
+        draft.say(f"{name}: MAC {mac}" + (f", IP {', '.join(ips)}" if ips else ""))

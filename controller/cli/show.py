@@ -37,7 +37,7 @@ def overview(draft: Draft) -> dict[str, Any]:
     hosts = chassis.listed(draft)
     names = {uuid_of(row): row["name"] for row in tables["Network"]}
     tenants = {uuid_of(row): row["name"] for row in tables["Tenant"]}
-    declared = ports.described(tables["Port"], names, tables["Address"])
+    declared = ports.listed(draft)
     bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"]))
     port_names = {row["name"] for row in declared}
     silent = {host["name"] for host in hosts if host["state"] in SILENT}

@@ -9,6 +9,8 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from controller.cli.errors import CommandError, one_of
+
 if TYPE_CHECKING:
     from controller.cli.draft import Draft
 
@@ -28,7 +30,11 @@ def paint(text: str, colour: str, colours: bool) -> str:
 def cell(value: Any) -> str:
     """A value as a table shows it."""
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value)) or "-"
+        return " ".join(map(cell, value)) or "-"
+    if isinstance(value, dict):
+        return " ".join(f"{key}={cell(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value in (None, "") else str(value)
 
 
@@ -45,12 +51,65 @@ def as_json(value: Any) -> str:
 
 
 def print_rows(draft: Draft, columns: Sequence[str], rows: Sequence[dict[str, Any]], args: Namespace) -> None:
-    """Says a list in the format asked for: a table with a heading, or JSON objects with the same names."""
+    """Says a list in the format asked for: a table with these columns, or those of `--columns`; JSON has all.
+
+    CommandError for a column that there is not.
+    """
+    chosen = _chosen(rows[0], args.columns) if args.columns and rows else None
     if args.format == "json":
-        draft.say(as_json(rows))
+        draft.say(as_json([{column: row[column] for column in chosen} for row in rows] if chosen else rows))
+        return
+    shown = chosen or columns
+    if args.format == "csv":
+        lines = [
+            *([] if args.no_headings else [list(shown)]),
+            *([plain(row[column]) for column in shown] for row in rows),
+        ]
+        draft.lines += _csv(lines)
     elif rows:
         heading, *lines = aligned(
-            [[column.upper() for column in columns], *([cell(row[column]) for column in columns] for row in rows)]
+            [[column.upper() for column in shown], *([cell(row[column]) for column in shown] for row in rows)]
         )
-        draft.say(paint(heading, "bold", coloured(args)))
+        if not args.no_headings:
+            draft.say(paint(heading, "bold", coloured(args)))
         draft.lines += lines
+
+
+def print_row(draft: Draft, row: dict[str, Any], args: Namespace) -> None:
+    """Says one thing in the format asked for: a line per column, or a JSON object."""
+    columns = _chosen(row, args.columns) if args.columns else list(row)
+    if args.format == "json":
+        draft.say(as_json({column: row[column] for column in columns}))
+    elif args.format == "csv":
+        draft.lines += _csv([*([] if args.no_headings else [columns]), [plain(row[column]) for column in columns]])
+    else:
+        width = max(map(len, columns))
+        for column in columns:
+            value = row[column]
+            several = value if isinstance(value, list) and value and isinstance(value[0], dict) else [value]
+            for number, each in enumerate(several):
+                heading = "" if number or args.no_headings else column
+                draft.say(f"{paint(f'{heading:<{width}}', 'dim', coloured(args))}  {cell(each)}")
+
+
+def plain(value: Any) -> str:
+    """A value as CSV has it: nothing for nothing, several with spaces."""
+    shown = cell(value)
+    return "" if shown == "-" else shown
+
+
+def _chosen(row: dict[str, Any], wanted: str) -> list[str]:
+    columns = [column.strip() for column in wanted.split(",")]
+    for column in columns:
+        if column not in row:
+            raise CommandError(f"there is no column {column!r}; {one_of(list(row), column)}")
+    return columns
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> list[str]:
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().splitlines()

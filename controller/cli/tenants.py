@@ -7,7 +7,7 @@ from argparse import Namespace
 from controller.cli import written
 from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError, listed
-from controller.cli.tables import print_rows
+from controller.cli.tables import print_row, print_rows
 from ovsdb.rpc import Row
 
 COLUMNS = ("name", "networks", "ports", "description")
@@ -61,6 +61,14 @@ def remove(draft: Draft, row: Row, cascade: bool) -> None:
 def show_list(draft: Draft, args: Namespace) -> None:
     """`tenant-list`."""
     print_rows(draft, COLUMNS, described(draft), args)
+
+
+def show_one(draft: Draft, args: Namespace) -> None:
+    """`tenant-show`."""
+    row = draft.get("Tenant", args.name)
+    (known,) = (each for each in described(draft) if each["name"] == args.name)
+    names = sorted(network["name"] for network in draft.where("Network", tenant=row["_uuid"]))
+    print_row(draft, {**known, "networks": names}, args)
 
 
 def described(draft: Draft) -> list[Row]:

@@ -89,6 +89,60 @@ def ip_order(written: str) -> tuple[int, bytes]:
         return 1 << 8, written.encode()
 
 
+def span(written: str) -> str:
+    """One address, or the first and the last of several: `A-B`."""
+    first, dash, last = written.partition("-")
+    return f"{ip(first.strip())}-{ip(last.strip())}" if dash else ip(written)
+
+
+def subnet(written: str) -> str:
+    """A subnet in CIDR."""
+    from flows import ipam
+
+    return checked(lambda text: str(ipam.subnet(text)), written)
+
+
+def pair(written: str) -> str:
+    """What a port may send from besides its own: `IP[/LENGTH]`, or that from one more MAC, `MAC=IP[/LENGTH]`.
+
+    The database has a space for the `=`, which is understood here as well.
+    """
+    first, mark, rest = written.replace(" ", "=").partition("=")
+    owner, addresses = (f"{mac(first)} ", rest) if mark else ("", first)
+    if "/" in addresses:
+        from flows import ipam
+
+        return owner + checked(lambda text: str(ipam.prefix(text)), addresses)
+    return owner + ip(addresses)
+
+
+def several(options: Sequence[str], made: Callable[[str], Value]) -> list[Value]:
+    """The values of a repeated option, each one or several with commas; `none` alone is no value."""
+    parts = _parts(options)
+    return [] if parts == [NONE] else list(dict.fromkeys(made(part) for part in parts))
+
+
+def one_of(what: str, written: str, known: Sequence[str]) -> str:
+    """One of a few words."""
+    if written not in known:
+        raise CommandError(f"{what} {written!r} is unknown; there are: {', '.join(known)}")
+    return written
+
+
+def mtu(written: str) -> list[int]:
+    """An MTU, or no element when it is left open."""
+    if written in (AUTO, NONE):
+        return []
+    if not DIGITS.fullmatch(written) or not 68 <= int(written) <= 65535:
+        raise CommandError(f"MTU {written!r} is not in 68..65535, and not auto")
+    return [int(written)]
+
+
+def switch(what: str, written: str) -> bool:
+    """`on` or `off`."""
+    return one_of(what, written, ("on", "off")) == "on"
+
+
 def vteps(options: Sequence[str]) -> dict[str, list[str]]:
     """The addresses of repeated `--vtep`, each one or several with commas, and the encaps that `IP=vxlan+gre` names."""
     found: dict[str, list[str]] = {}
@@ -98,19 +152,9 @@ def vteps(options: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def ips(options: Sequence[str]) -> list[str]:
-    """The addresses of repeated `--ip`, each one or several with commas; `none` alone is no address."""
-    parts = _parts(options)
-    if parts == [NONE]:
-        return []
-    return list(dict.fromkeys(ip(part) for part in parts))
-
-
 def encap(written: str) -> str:
     """One kind of tunnel."""
-    if written not in ENCAPS:
-        raise CommandError(f"encap {written!r} is unknown; there are: {', '.join(ENCAPS)}")
-    return written
+    return one_of("encap", written, ENCAPS)
 
 
 def encaps(options: Sequence[str]) -> list[str]:
@@ -123,9 +167,7 @@ def datapath(written: str) -> list[str]:
     """The datapath type, or no element when the controller shall choose."""
     if written == AUTO:
         return []
-    if written not in DATAPATHS:
-        raise CommandError(f"datapath {written!r} is unknown; there are: {', '.join((*DATAPATHS, AUTO))}")
-    return [written]
+    return [one_of("datapath", written, (*DATAPATHS, AUTO))]
 
 
 def ovsdb(written: str, chassis: str) -> str:

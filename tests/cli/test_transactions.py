@@ -21,7 +21,9 @@ BOTH = "net-add red --tenant acme --vni 100 -- port-add web1 --net red --mac 02:
 
 def test_a_verb_sees_what_those_before_it_did(run: Callable[..., str], database: Connection) -> None:
     run(f"{BOTH} -- port-set web1 --ip 10.0.0.2 -- net-set red --vni 7 -- net-set red --encap gre")
-    assert listed(run, "net-list") == [{"name": "red", "tenant": "acme", "vni": 7, "encap": "gre", "ports": 1}]
+    assert listed(run, "net-list", "name", "tenant", "vni", "encap", "ports") == [
+        {"name": "red", "tenant": "acme", "vni": 7, "encap": "gre", "ports": 1}
+    ]
     assert [row["ip"] for row in database.select("Address")] == ["10.0.0.2"]
     assert len(database.select("Change")) == 1
     run("port-del web1 -- net-del red -- tenant-del acme -- net-add blue --tenant umbra --vni 7")

@@ -41,8 +41,9 @@ def everything(database: Connection) -> Any:
     return [sorted(result["rows"], key=uuid_of) for result in results]
 
 
-def listed(run: Callable[..., str], verb: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(run(f"{verb} --format json"))
+def listed(run: Callable[..., str], verb: str, *columns: str) -> list[dict[str, Any]]:
+    chosen = f" --columns {','.join(columns)}" if columns else ""
+    rows: list[dict[str, Any]] = json.loads(run(f"{verb} --format json{chosen}"))
     return rows
 
 

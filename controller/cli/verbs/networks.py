@@ -34,10 +34,12 @@ TENANTS: Final = (
         ("tenant-del acme", "tenant-del acme --cascade"),
     ),
     Verb("tenant-list", "list the tenants", "tenants:show_list", (), ("tenant-list",)),
+    Verb("tenant-show", "show a tenant and its networks", "tenants:show_one", (TENANT,), ("tenant-show acme",)),
 )
 
 
 def _network(needed: bool) -> tuple[Argument, ...]:
+    replaces = "" if needed else "; replaces all; none: no such"
     return (
         arg("--tenant", metavar="TENANT", required=needed, help="who owns it; made if need be", complete="Tenant"),
         arg("--vni", metavar="VNI", required=needed, help="its number, 1..16777215"),
@@ -47,6 +49,13 @@ def _network(needed: bool) -> tuple[Argument, ...]:
             help="vxlan or gre: the tunnel its chassis use where both ends offer it"
             + (" (default: vxlan)" if needed else ""),
         ),
+        several("--subnet", "CIDR", "a subnet its ports have addresses of, v4 or v6" + replaces),
+        several("--gateway", "IP", "a router's address, which is not given out; one of each family" + replaces),
+        several("--range", "A-B", "addresses that are given out by --ip auto, if not the whole subnets" + replaces),
+        several("--exclude", "A[-B]", "addresses that are not given out" + replaces),
+        arg("--mtu", metavar="BYTES", help="the MTU of its ports, or auto"),
+        arg("--unknown-unicast", metavar="WHAT", help="a frame to an unknown MAC: flood (default) or drop it"),
+        DESCRIPTION,
     )
 
 
@@ -56,14 +65,19 @@ NETWORKS: Final = (
         "add a network: a tenant's layer-2 domain",
         "networks:add",
         (NETWORK, *_network(True), MAY_EXIST),
-        ("net-add red --tenant acme --vni 100", "net-add blue --tenant umbra --vni 200 --encap gre"),
+        (
+            "net-add red --tenant acme --vni 100",
+            "net-add web --tenant acme --vni 101 --subnet 10.0.0.0/24,2001:db8::/64 --gateway 10.0.0.1",
+            "net-add db --tenant acme --vni 102 --subnet 10.1.0.0/16 --range 10.1.4.0-10.1.7.255 --exclude 10.1.4.9",
+            "net-add blue --tenant umbra --vni 200 --encap gre",
+        ),
     ),
     Verb(
         "net-set",
         "change a network",
         "networks:change",
         (NETWORK, *_network(False)),
-        ("net-set red --encap gre",),
+        ("net-set red --encap gre", "net-set web --subnet 10.0.0.0/23 --exclude none"),
         alters=True,
     ),
     Verb(
@@ -73,14 +87,39 @@ NETWORKS: Final = (
         (NETWORK, arg("--cascade", action="store_true", help="its ports as well"), IF_EXISTS),
         ("net-del red", "net-del red --cascade"),
     ),
-    Verb("net-list", "list the networks", "networks:show_list", (), ("net-list", "net-list --format json")),
+    Verb(
+        "net-list",
+        "list the networks",
+        "networks:show_list",
+        (),
+        ("net-list", "net-list --columns name,vni,subnets --format csv"),
+    ),
+    Verb(
+        "net-show", "show a network, and how full its subnets are", "networks:show_one", (NETWORK,), ("net-show red",)
+    ),
 )
 
 
 def _port(needed: bool) -> tuple[Argument, ...]:
+    replaces = "" if needed else "; replaces all; none: no such"
     return (
-        arg("--mac", metavar="MAC", required=needed, help="its MAC, unique in the network"),
-        several("--ip", "IP", "an address, unique in the network" + ("" if needed else "; replaces all; none: no IP")),
+        arg(
+            "--mac",
+            metavar="MAC",
+            help="its MAC, unique in the network, or auto: one is chosen" + (" (default)" if needed else ""),
+        ),
+        several(
+            "--ip",
+            "IP",
+            "an address, unique in the network; auto: a free one of every family that has a subnet; auto4, auto6: of "
+            "that family" + replaces,
+        ),
+        several("--extra-mac", "MAC", "a MAC it may have besides" + replaces),
+        several("--allow", "[MAC=]IP[/LENGTH]", "what it may send from besides its own addresses" + replaces),
+        arg("--security", metavar="on|off", help="whether it may send from its own addresses alone"),
+        arg("--enable", action="store_const", const=True, dest="enabled", help="let it send and receive"),
+        arg("--disable", action="store_const", const=False, dest="enabled", help="cut it off"),
+        DESCRIPTION,
     )
 
 
@@ -97,7 +136,9 @@ PORTS: Final = (
         ),
         (
             "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1",
-            "--wait port-add web2 --net red --mac 02:00:00:00:00:02 --ip 10.0.0.2,10.0.0.3",
+            "port-add web2 --net web --ip auto",
+            "port-add fw1 --net red --ip 10.0.0.254 --allow 10.9.0.0/16,02:00:00:00:00:fe=10.0.0.253",
+            "--wait port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.3,10.0.0.4",
         ),
     ),
     Verb(
@@ -105,7 +146,7 @@ PORTS: Final = (
         "change a port",
         "ports:change",
         (PORT, *_port(False)),
-        ("port-set web1 --ip 10.0.0.7", "port-set web1 --ip none"),
+        ("port-set web1 --ip 10.0.0.7", "port-set web1 --ip none", "port-set web1 --disable"),
         alters=True,
     ),
     Verb("port-del", "remove a port, and with it its addresses", "ports:delete", (PORT, IF_EXISTS), ("port-del web1",)),
@@ -116,6 +157,7 @@ PORTS: Final = (
         (arg("--net", metavar="NETWORK", help="only those of this network", complete="Network"),),
         ("port-list", "port-list --net red --format json"),
     ),
+    Verb("port-show", "show a port, and where it is", "ports:show_one", (PORT,), ("port-show web1",)),
     Verb(
         "port-wait",
         "wait until a port is plugged in and up",

@@ -30,6 +30,12 @@ LOOK: Final = (
         epilog=SHOW_JSON,
     ),
     Verb(
+        "check",
+        "show how full subnets are, addresses outside of them, and ports that are nowhere",
+        "check:check",
+        examples=("check", "check --format json"),
+    ),
+    Verb(
         "sync",
         "wait until every chassis has installed all that is declared",
         "waiting:sync",
