@@ -13,7 +13,7 @@ DATABASES: Final = (
         "rebuild:rebuild",
         (several("--from-chassis", "OVSDB", "the OVSDB server of a chassis to ask", required=True),),
         (
-            "--dry-run rebuild --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640",
+            "rebuild --dry-run --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640",
             "rebuild --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640",
         ),
         epilog="Declared ports that are plugged in nowhere are known to no chassis: take backups.",
