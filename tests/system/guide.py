@@ -22,8 +22,7 @@ from topologies.lab import Lab
 
 PROMPT = re.compile(r"([a-z][a-z0-9]*)[#$] (.*)")
 PATIENCE = 20.0
-STEP = 60.0
-"""Seconds in which a command is tried again, and which one may take."""
+"""Seconds in which a command is tried again."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,16 @@ class Shell:
 def follow(shell: Shell, step: Step) -> str:
     """Does a step until it succeeds and prints what it should; what is wrong in the end, '' for nothing."""
     deadline = time.monotonic() + PATIENCE
+    wrong = ""
     while True:
         status, printed = shell.run(step.command)
         missing = differs(printed, step.printed)
         if status == 0 and not missing:
             return ""
+        # What was done cannot be done twice: the first success tells more than the failures after it.
+        if status == 0 or "did not print" not in wrong:
+            how = f"returned {status}" if status else f"did not print {missing!r}"
+            wrong = f"line {step.line}: {step.place}: {step.command}\n{how}; it printed:\n{printed}"
         if time.monotonic() > deadline:
-            wrong = f"returned {status}" if status else f"did not print {missing!r}"
-            return f"line {step.line}: {step.place}: {step.command}\n{wrong}; it printed:\n{printed}"
+            return wrong
         time.sleep(0.5)
