@@ -6,10 +6,10 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from controller.cli import conflicts, written
+from controller.cli import conflicts, values, written
 from controller.cli.draft import Draft, ref
-from controller.cli.errors import CommandError
-from controller.cli.tables import print_rows
+from controller.cli.errors import CommandError, one_of
+from controller.cli.tables import print_row, print_rows
 from ovsdb.rpc import Row, as_set, elements, optional
 
 COLUMNS = ("name", "state", "vteps", "encaps", "datapath", "ovsdb", "controller", "flows", "error")
@@ -38,8 +38,52 @@ def change(draft: Draft, args: Namespace) -> None:
         own = _own_vteps(draft, row)
         changes["vteps"] = as_set(_references(draft, _vteps(args, own), own))
     if args.take_over:
-        changes["external_ids"] = ["map", sorted([*row["external_ids"][1], ["take-over", "true"]])]
+        changes["external_ids"] = [
+            "map",
+            sorted([k, v] for k, v in {**dict(row["external_ids"][1]), "take-over": "true"}.items()),
+        ]
     draft.update("Chassis", row, changes)
+
+
+def accept(draft: Draft, args: Namespace) -> None:
+    """`chassis-accept`."""
+    pending = draft.find("Pending", args.name)
+    if pending is None:
+        known = draft.find("Chassis", args.name)
+        if known is not None:
+            if known["ovsdb"] == f"dial-in:{args.name}" and args.may_exist:
+                return
+            raise CommandError(f"chassis {args.name!r} is a member already; change it with chassis-set")
+        names = [row["name"] for row in draft.read("Pending").values()]
+        raise CommandError(
+            f"no chassis {args.name!r} asks to join; {one_of(names, args.name)}; on the host: "
+            f"ovs-vsctl set-manager tcp:CONTROLLER:6641"
+        )
+    if args.vtep is None:
+        args.vtep = [optional(pending["vtep"]) or _host_of(pending["address"])]
+    vteps = _references(draft, _vteps(args, []), [])
+    columns = {key: value for key, value in _columns(args).items() if key != "ovsdb"}
+    name = written.name(args.name, "chassis")
+    draft.insert("Chassis", {"name": name, "ovsdb": f"dial-in:{name}", "vteps": as_set(vteps), **columns})
+    draft.say(f"{name}: VTEP {', '.join(written.vteps(args.vtep))}")
+
+
+def show_one(draft: Draft, args: Namespace) -> None:
+    """`chassis-show`."""
+    draft.get("Chassis", args.name)
+    (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    places = [
+        {column: values.plain(None, row[column]) for column in ("interface", "network", "port", "up", "error")}
+        for row in draft.where("Binding", chassis=args.name)
+    ]
+    print_row(draft, {**known, "interfaces": sorted(places, key=lambda row: str(row["interface"]))}, args)
+
+
+def _host_of(address: str) -> str:
+    """The IP of `IP`, `IP:PORT` or `[IPv6]:PORT`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.rpartition(":")[0] if address.count(":") == 1 else address
 
 
 def delete(draft: Draft, args: Namespace) -> None:
@@ -82,6 +126,8 @@ def described(row: Row, vteps: Sequence[Row]) -> Row:
         "controller": optional(row["controller"]) or written.AUTO,
         "flows": row["flows"],
         "error": row["error"],
+        "description": row["description"],
+        "reported": values.plain(None, row["reported"]),
     }
 
 

@@ -55,6 +55,8 @@ class Draft:
         self.attempt = attempt
         """How often the same verbs have lost against somebody else before: who chooses chooses otherwise then."""
         self.lines: list[str] = []
+        self.names: dict[str, str] = {}
+        """UUIDs of new rows that the command line gave a name."""
         self.guards: list[Operation] = []
         self.chosen: set[str] = set()
         """UUIDs of rows whose values were chosen for the user: when they are taken, others are chosen."""

@@ -15,13 +15,15 @@ class NotInstalledError(CommandError):
     exit_code = 3
 
 
-def one_of(names: list[str], wanted: str) -> str:
-    """A sentence that helps somebody who wrote a name that is none of these."""
+def one_of(names: list[str], wanted: str, otherwise: str = "") -> str:
+    """A sentence that helps somebody who wrote a name that is none of these; `otherwise` instead of all names."""
     import difflib
 
     close = difflib.get_close_matches(wanted, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
+    if otherwise:
+        return otherwise
     return f"known: {listed(names)}" if names else "there is none yet"
 
 

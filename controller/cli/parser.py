@@ -8,6 +8,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
+from controller.cli.errors import one_of
 from controller.cli.verbs import GROUPS, VERBS
 from controller.cli.verbs.verb import DRAFT, Argument, Verb, arg
 
@@ -97,7 +98,7 @@ def _spelled(word: str) -> str:
 
 
 def _parsed(argv: Sequence[str]) -> Namespace:
-    args = build(ArgumentParser).parse_args(argv)
+    args = build().parse_args(argv)
     if args.alters and all(getattr(args, name) is None for name in args.options.values()):
         args.refuse("nothing to change; give at least one of " + ", ".join(args.options))
     if isinstance(getattr(args, "timeout", None), str):
@@ -114,9 +115,9 @@ def _completed(args: Namespace) -> Namespace:
     return args
 
 
-def build(parser_class: type[ArgumentParser] = ArgumentParser) -> ArgumentParser:
+def build() -> ArgumentParser:
     """The parser of `overlayctl`; that of a verb is made when it is asked for."""
-    parser = parser_class(
+    parser = _Parser(
         prog="overlayctl",
         usage="overlayctl [OPTIONS] VERB [ARGUMENTS] [-- VERB [ARGUMENTS] ...]",
         formatter_class=_Overview,
@@ -127,29 +128,37 @@ def build(parser_class: type[ArgumentParser] = ArgumentParser) -> ArgumentParser
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     _add(parser, COMMON, default=SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, help=SUPPRESS)
-    lazily = _Parsers(parser_class)
+    lazily = _Parsers()
     verbs.choices = verbs._name_parser_map = lazily  # type: ignore[assignment]
     parser.epilog = _epilog()
     return parser
 
 
+class _Parser(ArgumentParser):
+    """One that helps somebody who wrote a verb that there is not, instead of naming all."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.dest == "verb" and value not in VERBS:
+            self.error(f"there is no verb {value!r}; {one_of(list(VERBS), value, 'overlayctl --help lists them')}")
+        super()._check_value(action, value)
+
+
 class _Parsers(dict[str, ArgumentParser]):
     """Parsers of verbs by name, made when one is looked up: making all takes longer than most commands."""
 
-    def __init__(self, parser_class: type[ArgumentParser]) -> None:
+    def __init__(self) -> None:
         super().__init__(dict.fromkeys(VERBS))  # type: ignore[arg-type]
-        self._class = parser_class
 
     def __getitem__(self, name: str) -> ArgumentParser:
         if super().__getitem__(name) is None:
-            self[name] = verb_parser(VERBS[name], self._class)
+            self[name] = verb_parser(VERBS[name])
         return super().__getitem__(name)
 
 
-def verb_parser(verb: Verb, parser_class: type[ArgumentParser] = ArgumentParser) -> ArgumentParser:
+def verb_parser(verb: Verb) -> ArgumentParser:
     """The parser of one verb."""
     lines = ["examples:", *(f"  overlayctl {example}" for example in verb.examples)]
-    parser = parser_class(
+    parser = ArgumentParser(
         prog=f"overlayctl {verb.name}",
         description=f"{verb.text[0].upper()}{verb.text[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

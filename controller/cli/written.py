@@ -177,6 +177,27 @@ def ovsdb(written: str, chassis: str) -> str:
     return str(checked(remotes.remote, written))
 
 
+def listener(written: str) -> str:
+    """Where the overlay database's server listens: `pssl:PORT[:IP]` or `ptcp:PORT[:IP]`, on loopback without IP."""
+    if hasattr(remotes, "listen"):
+        return checked(remotes.listen, written)
+    kind, _, rest = written.partition(":")
+    port, _, host = rest.partition(":")
+    if kind not in ("ptcp", "pssl") or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise CommandError(f"{written!r} is not of the form pssl:PORT[:IP] or ptcp:PORT[:IP], such as pssl:6642")
+    address = ip(host.strip("[]")) if host not in ("", "127.0.0.1", "0.0.0.0") else host or "127.0.0.1"
+    return f"{kind}:{int(port)}:" + (f"[{address}]" if ":" in address else address)
+
+
+def milliseconds(written: str) -> list[int]:
+    """A time between probes in milliseconds, 0 for none, or no element where the server shall choose."""
+    if written == AUTO:
+        return []
+    if not re.fullmatch("[0-9]{1,9}", written):
+        raise CommandError(f"inactivity probe {written!r} is no number of milliseconds, and not auto")
+    return [int(written)]
+
+
 def controller(written: str) -> list[str]:
     """The OpenFlow address a chassis is given, or no element when the controller shall find its own."""
     if written == AUTO:

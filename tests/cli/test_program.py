@@ -44,7 +44,8 @@ def test_help_has_examples_that_are_right(capsys: pytest.CaptureFixture[str]) ->
     for verb in VERBS:
         with pytest.raises(SystemExit):
             main([verb, "--help"])
-        assert f"examples:\n  overlayctl {verb}" in capsys.readouterr().out.replace("overlayctl --wait ", "overlayctl ")
+        assert "examples:\n  overlayctl " in capsys.readouterr().out
+        assert VERBS[verb].examples
         for example in VERBS[verb].examples:
             assert verb in [args.verb for args in parse_all(shlex.split(example))]
 

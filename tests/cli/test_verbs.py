@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ovsdb.rpc import Connection
-from tests.cli.words import everything, listed
+from tests.cli.words import everything, insert, listed
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -40,6 +40,8 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "controller": "auto",
         "flows": 0,
         "error": "",
+        "description": "",
+        "reported": {},
     }
 
 
@@ -148,3 +150,55 @@ def test_tenants(run: Callable[..., str], refused: Callable[..., str]) -> None:
 def test_a_network_with_its_ports(run: Callable[..., str], database: Connection) -> None:
     run("net-del red --cascade")
     assert (database.select("Port"), database.select("Address")) == ([], [])
+
+
+def test_a_chassis_that_asks_to_join(
+    run: Callable[..., str], refused: Callable[..., str], database: Connection
+) -> None:
+    insert(database, "Pending", name="h4", address="192.0.2.4:41234", ovs_version="3.1.0")
+    insert(database, "Pending", name="h5", address="[2001:db8::5]:41234", vtep="192.0.2.5")
+    assert run("pending-list").splitlines()[1] == "h4    192.0.2.4:41234      -          3.1.0"
+    assert run("show").count("overlayctl chassis-accept h") == 2
+    assert run("chassis-accept h4") == "h4: VTEP 192.0.2.4\n"
+    assert run("chassis-accept h5 --encap gre") == "h5: VTEP 192.0.2.5\n"
+    known = listed(run, "chassis-list", "name", "ovsdb", "vteps")
+    assert known == [
+        {"name": "h4", "ovsdb": "dial-in:h4", "vteps": [{"ip": "192.0.2.4", "encaps": ["vxlan", "gre"]}]},
+        {"name": "h5", "ovsdb": "dial-in:h5", "vteps": [{"ip": "192.0.2.5", "encaps": ["gre"]}]},
+    ]
+    assert "no chassis 'h6' asks to join; known: h4, h5" in refused("chassis-accept h6")
+    assert "chassis 'h4' exists already" in refused("chassis-accept h4")
+
+
+def test_where_the_server_listens(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:
+    run("connection-add ptcp:26642 --read-only --role chassis")
+    assert run("connection-list --columns target,role,read_only") == (
+        "TARGET                ROLE     READ_ONLY\nptcp:26642:127.0.0.1  chassis  yes\n"
+    )
+    assert "there is a row of Connection with target ptcp:26642:127.0.0.1 already" in refused(
+        "connection-add ptcp:26642"
+    )
+    run("connection-set ptcp:26642:127.0.0.1 --read-write --role none --inactivity-probe 0")
+    row = database.select("Connection")[0]
+    assert (row["role"], row["read_only"], row["inactivity_probe"]) == ("", ["set", []], 0)
+    assert "there is no connection 'ptcp:1'; " in refused("connection-del ptcp:1")
+    assert "'tcp:1' is not of the form pssl:PORT" in refused("connection-add tcp:1")
+    run("connection-del ptcp:26642")
+    assert database.select("Connection") == []
+
+
+@pytest.mark.usefixtures("session")
+def test_lists_of_what_the_controller_writes(run: Callable[..., str], database: Connection) -> None:
+    insert(database, "Binding", chassis="h1", interface="vm1", ofport=3, network="red", port="web1", up=True)
+    insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1", interface="vm9")
+    assert run("binding-list --chassis h1").splitlines()[1] == "h1       vm1        red      web1  3       yes  -"
+    assert run("binding-list --net blue") == ""
+    assert listed(run, "neighbor-list --net red", "ip") == [{"ip": "10.0.0.9"}]
+    assert listed(run, "address-list") == [
+        {"network": "red", "ip": "10.0.0.1", "port": "web1"},
+        {"network": "red", "ip": "10.0.0.2", "port": "web2"},
+    ]
+    shown = run("chassis-show h1").splitlines()
+    assert "ovsdb        tcp:192.0.2.1:6640" in shown
+    assert "interfaces   interface=vm1 network=red port=web1 up=yes error=-" in shown
+    assert "status         up" in run("port-show web1")

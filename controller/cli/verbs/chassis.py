@@ -79,5 +79,76 @@ CHASSIS: Final = (
         (CHASSIS_NAME, IF_EXISTS),
         ("chassis-del h1",),
     ),
+    Verb(
+        "chassis-accept",
+        "make a chassis that connects to the controller (pending-list) a member",
+        "chassis:accept",
+        (arg("name", metavar="CHASSIS", complete="Pending"), *_chassis(False), MAY_EXIST),
+        ("chassis-accept h4", "chassis-accept h4 --vtep 192.0.2.4 --encap vxlan"),
+        fixed={"ovsdb": None},
+    ),
+    Verb(
+        "chassis-show",
+        "show a chassis, and what is plugged in there",
+        "chassis:show_one",
+        (CHASSIS_NAME,),
+        ("chassis-show h1",),
+    ),
     Verb("chassis-list", "list the chassis", "chassis:show_list", (), ("chassis-list", "chassis-list --format json")),
+    Verb(
+        "pending-list",
+        "list the chassis that connect to the controller, and are no members",
+        "lists:show_table",
+        (),
+        ("pending-list",),
+        fixed={"table": "Pending"},
+    ),
+)
+
+
+def _connection() -> tuple[Argument, ...]:
+    return (
+        arg("--role", metavar="ROLE", help="the RBAC role of who connects there, such as chassis; none: no limits"),
+        arg("--read-only", action="store_const", const=True, help="who connects there can only read"),
+        arg("--read-write", action="store_const", const=False, dest="read_only", help="and write (default)"),
+        arg("--inactivity-probe", metavar="MS", help="milliseconds between probes, 0 for none, or auto"),
+    )
+
+
+TARGET: Final = arg(
+    "target",
+    metavar="TARGET",
+    help="pssl:PORT[:IP] or ptcp:PORT[:IP]; without IP only this host is listened to",
+    complete="Connection",
+)
+CONNECTIONS: Final = (
+    Verb(
+        "connection-add",
+        "let the overlay database's server listen somewhere",
+        "connections:add",
+        (TARGET, *_connection(), MAY_EXIST),
+        ("connection-add pssl:6642:192.0.2.254 --role chassis", "connection-add ptcp:6641 --read-only"),
+    ),
+    Verb(
+        "connection-set",
+        "change what may be done there",
+        "connections:change",
+        (TARGET, *_connection()),
+        ("connection-set pssl:6642:192.0.2.254 --role none",),
+        alters=True,
+    ),
+    Verb(
+        "connection-del",
+        "let the server no longer listen there",
+        "connections:delete",
+        (TARGET, IF_EXISTS),
+        ("connection-del ptcp:6641",),
+    ),
+    Verb(
+        "connection-list",
+        "list where the server listens",
+        "connections:show_list",
+        (),
+        ("connection-list",),
+    ),
 )

@@ -10,6 +10,8 @@ TENANT: Final = arg("name", metavar="TENANT", complete="Tenant")
 NETWORK: Final = arg("name", metavar="NETWORK", complete="Network")
 PORT: Final = arg("name", metavar="PORT", help="the interface's external_ids:iface-id", complete="Port")
 
+IN_NETWORK: Final = arg("--net", metavar="NETWORK", help="only those of this network", complete="Network")
+
 TENANTS: Final = (
     Verb(
         "tenant-add",
@@ -154,7 +156,7 @@ PORTS: Final = (
         "port-list",
         "list the ports",
         "ports:show_list",
-        (arg("--net", metavar="NETWORK", help="only those of this network", complete="Network"),),
+        (IN_NETWORK,),
         ("port-list", "port-list --net red --format json"),
     ),
     Verb("port-show", "show a port, and where it is", "ports:show_one", (PORT,), ("port-show web1",)),
@@ -165,5 +167,28 @@ PORTS: Final = (
         (arg("name", metavar="PORT", help="a port, or CHASSIS/INTERFACE for an undeclared one", complete="Port"),),
         ("port-wait web1 --timeout 10", "port-wait h1/vm9"),
         kind=DATABASE,
+    ),
+    Verb(
+        "address-list",
+        "list addresses and the ports that have them",
+        "lists:addresses",
+        (IN_NETWORK,),
+        ("address-list --net red",),
+    ),
+    Verb(
+        "binding-list",
+        "list what is plugged in, and where",
+        "lists:show_table",
+        (IN_NETWORK, arg("--chassis", metavar="CHASSIS", help="only those of this chassis", complete="Chassis")),
+        ("binding-list --chassis h1",),
+        fixed={"table": "Binding"},
+    ),
+    Verb(
+        "neighbor-list",
+        "list learned addresses",
+        "lists:show_table",
+        (IN_NETWORK,),
+        ("neighbor-list --net red",),
+        fixed={"table": "Neighbor"},
     ),
 )

@@ -1,0 +1,116 @@
+"""What rows must be beyond the schema, whichever verb writes them: canonical spellings, and what fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from controller.cli import networks, schema, written
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
+from ovsdb.rpc import Row, as_set, elements, uuid_of
+
+CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
+    ("Tenant", "name"): lambda text: written.name(text, "tenant"),
+    ("Network", "name"): lambda text: written.name(text, "network"),
+    ("Port", "name"): lambda text: written.name(text, "port"),
+    ("Chassis", "name"): lambda text: written.name(text, "chassis"),
+    ("Network", "subnets"): written.subnet,
+    ("Network", "gateways"): written.ip,
+    ("Network", "ranges"): written.span,
+    ("Network", "excludes"): written.span,
+    ("Port", "mac"): written.mac,
+    ("Port", "extra_macs"): written.mac,
+    ("Port", "allowed_pairs"): written.pair,
+    ("Address", "ip"): written.ip,
+    ("Vtep", "ip"): written.ip,
+    ("Chassis", "ovsdb"): lambda text: written.ovsdb(text, text.partition(":")[2]),
+    ("Chassis", "controller"): lambda text: written.controller(text)[0],
+    ("Connection", "target"): written.listener,
+}
+FOREIGN: Final = {
+    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm"},
+    "Chassis": {"state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "reported"},
+    "Connection": {"is_connected", "status"},
+    **{name: set[str]() for name in ("Binding", "Neighbor", "Pending", "Change")},
+}
+"""What the controller or the server writes: columns of a table, or, where none is named, all of it."""
+HANGING: Final = {"Address": "port-add --ip", "Vtep": "chassis-add --vtep", "Connection": "connection-add"}
+"""Tables whose rows vanish unless something refers to them, and the verb that makes one."""
+
+
+def canonical(table: str, column: str, value: Any) -> Any:
+    """A column's value in the one spelling that it has in the database; CommandError when it can't be one."""
+    check = CANONICAL.get((table, column))
+    if check is None:
+        return value
+    if schema.tables()[table].columns[column].least == 1:
+        return check(value)
+    return as_set(list(dict.fromkeys(check(each) for each in elements(value))))
+
+
+def own(table: str, columns: Collection[str], force: bool) -> None:
+    """Returns when these columns are for operators to write; CommandError otherwise, unless it is forced."""
+    if force or table not in FOREIGN:
+        return
+    theirs = set(columns) & FOREIGN[table] if FOREIGN[table] else {"every column"}
+    if theirs:
+        raise CommandError(
+            f"{table}: {', '.join(sorted(theirs))} is written by the controller or the server; --force does it anyway"
+        )
+
+
+def fits(draft: Draft, table: str, row: Row, columns: Collection[str]) -> None:
+    """Returns when what was written in these columns of a row agrees with the rows around it."""
+    if table == "Network" and set(columns) & set(networks.PLANNED):
+        networks.plan(row)
+        networks.fits(draft, row)
+    if table == "Chassis" and row["ovsdb"].startswith("dial-in:") and row["ovsdb"] != f"dial-in:{row['name']}":
+        raise CommandError(f"chassis {row['name']!r}: ovsdb {row['ovsdb']!r} is another's; write dial-in:{row['name']}")
+    if table == "Address":
+        _belongs(draft, row)
+    if table == "Port":
+        for uuid in elements(row["addresses"]):
+            address = draft.row("Address", uuid)
+            if address is not None and address["network"] != row["network"]:
+                raise CommandError(
+                    f"port {row['name']!r}: address {address['ip']} is of another network; a port stays in its "
+                    f"network: overlayctl port-del {row['name']}, and port-add it there"
+                )
+
+
+def required(table: str, given: Collection[str]) -> None:
+    """Returns when a new row has what the schema has no default for; CommandError names what lacks."""
+    described = schema.tables()[table]
+    indexed = {column for index in described.indexes for column in index}
+    lacking = [
+        name
+        for name, column in described.columns.items()
+        if name not in given
+        and column.least == 1
+        and column.value is None
+        and (column.key.kind == "uuid" or column.key.enum or name in indexed)
+    ]
+    if lacking:
+        raise CommandError(f"a row of {table} needs {', '.join(f'{name}=VALUE' for name in lacking)}")
+
+
+def remove(draft: Draft, table: str, row: Row) -> None:
+    """Deletes a row as its verb would."""
+    if table == "Tenant":
+        from controller.cli import tenants
+
+        tenants.remove(draft, row, cascade=False)
+    elif table == "Network":
+        networks.remove(draft, row, cascade=False)
+    else:
+        draft.delete(table, row)
+
+
+def _belongs(draft: Draft, address: Row) -> None:
+    network = draft.row("Network", address["network"][1])
+    if network is not None:
+        from flows import ipam
+
+        written.checked(lambda text: ipam.belongs(text, networks.plan(network)), address["ip"])
+        draft.hold("Network", *networks.PLANNED, _uuid=["uuid", uuid_of(network)])
