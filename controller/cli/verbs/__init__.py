@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs import chassis, networks, program
+from controller.cli.verbs import chassis, networks, pki, program
 from controller.cli.verbs.verb import Verb
 
 GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
@@ -13,5 +13,6 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "networks": networks.NETWORKS,
     "ports": networks.PORTS,
     "chassis": chassis.CHASSIS,
+    "certificates": pki.PKI,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}
