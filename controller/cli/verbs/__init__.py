@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs import chassis, database, generic, networks, program
+from controller.cli.verbs import chassis, database, generic, networks, pki, program
 from controller.cli.verbs.verb import Verb
 
 GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
@@ -14,6 +14,7 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "ports": networks.PORTS,
     "chassis": chassis.CHASSIS,
     "database": (*chassis.CONNECTIONS, *database.DATABASES),
+    "certificates": pki.PKI,
     "any table": generic.GENERIC,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}
