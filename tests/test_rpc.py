@@ -213,6 +213,8 @@ def test_nobody_there(tmp_path: Path) -> None:
         ("tcp:192.0.2.1:6641", "tcp:192.0.2.1:6641"),
         ("tcp:192.0.2.1", "tcp:192.0.2.1:6640"),
         ("tcp:[2001:DB8::0:1]", "tcp:[2001:db8::1]:6640"),
+        ("ssl:192.0.2.1", "ssl:192.0.2.1:6640"),
+        ("ssl:[2001:db8::1]:6642", "ssl:[2001:db8::1]:6642"),
         ("unix:/run/x.sock", "unix:/run/x.sock"),
     ],
 )
@@ -236,7 +238,8 @@ def test_remotes(written: str, canonical: str) -> None:
         "tcp:[::1",
         "tcp:::1:6640",
         "tcp:[::1]6640",
-        "ssl:192.0.2.1:6640",
+        "ssl:",
+        "ssl:host:6640",
         "unix:x",
         "unix:",
         "ptcp:6640",

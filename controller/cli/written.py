@@ -202,7 +202,7 @@ def controller(written: str) -> list[str]:
     """The OpenFlow address a chassis is given, or no element when the controller shall find its own."""
     if written == AUTO:
         return []
-    return [str(checked(lambda text: remotes.tcp(text, remotes.OPENFLOW_PORT), written))]
+    return [str(checked(lambda text: remotes.inet(text, remotes.OPENFLOW_PORT), written))]
 
 
 def _parts(options: Sequence[str]) -> list[str]:

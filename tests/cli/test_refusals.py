@@ -78,7 +78,6 @@ def test_taken_and_unknown(refused: Callable[..., str], line: str, said: str) ->
         ("port-add x --net red --mac 02:00:00:00:00:09 --ip 224.0.0.1", "IP 224.0.0.1 is not a unicast"),
         ("port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.7,", "IP '' is not an IPv4 address"),
         ("chassis-add h3 tcp:host:6640 --vtep 192.0.2.3", "'host' is no IP address (names are not looked up)"),
-        ("chassis-add h3 ssl:192.0.2.3:6640 --vtep 192.0.2.3", "ssl is not supported yet"),
         ("chassis-add h3 192.0.2.3 --vtep 192.0.2.3", "'192.0.2.3' is neither tcp:IP:PORT"),
         ("chassis-add h3 tcp:192.0.2.3 --vtep x", "IP 'x' is not an IPv4 address"),
         ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --datapath dpdk", "datapath 'dpdk' is unknown"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs import chassis, database, generic, networks, program
+from controller.cli.verbs import chassis, database, generic, networks, pki, program
 from controller.cli.verbs.verb import Verb
 
 GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
@@ -15,5 +15,6 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "chassis": chassis.CHASSIS,
     "database": (*chassis.CONNECTIONS, *database.DATABASES),
     "any table": generic.GENERIC,
+    "certificates": pki.PKI,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}
