@@ -103,7 +103,7 @@ class ChassisSession:
         self._row = row
         self._openflow_port = openflow_port
         self._state = state
-        self._session = Session(row.remote, vswitch.SCHEMA)
+        self._session = Session(row.remote, vswitch.SCHEMA, name=row.chassis.name)
         self._problems: tuple[str, ...] = ()
         self._fault = f"{row.remote}: {NEW}"
         self._marked_at = -MARK_S

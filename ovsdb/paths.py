@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from ovsdb.remotes import tcp
+from ovsdb.remotes import inet
 
 DATABASE: Final = "Overlay"
 """The name of the schema in `overlay.ovsschema`."""
@@ -64,7 +64,7 @@ def dial_in() -> tuple[str, int] | None:
         return None
     host, _, port = written.rpartition(":")
     try:
-        where = tcp(f"tcp:{host or '0.0.0.0'}:{port}", DIAL_IN_PORT)
+        where = inet(f"tcp:{host or '0.0.0.0'}:{port}", DIAL_IN_PORT)
     except ValueError as error:
         raise ValueError(f"OVERLAY_DIAL_IN={written} is neither off, nor PORT, nor IP:PORT: {error}") from None
     return where.host, where.port

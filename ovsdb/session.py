@@ -19,7 +19,11 @@ import ovs.poller
 import ovs.timeval
 import ovs.vlog
 
-from ovsdb import dial_in  # noqa: F401 - makes dial-in:NAME a connection method
+from ovsdb import (
+    dial_in,  # noqa: F401 - makes dial-in:NAME a connection method
+    tls,
+    tls_stream,
+)
 from ovsdb.snapshot import DIAL_IN
 
 PROBE_MS: Final = 5000
@@ -60,15 +64,20 @@ class Session:
     it, None on a unix socket.
     """
 
-    def __init__(self, remote: str, schema: dict[str, Any], lock: str | None = None) -> None:
+    def __init__(self, remote: str, schema: dict[str, Any], lock: str | None = None, name: str | None = None) -> None:
         """`remote` is an active OVSDB connection method (ovsdb(7)); all columns of `schema` are monitored.
 
+        With TLS the server's certificate must have the common name `name`, without that one of the overlay database's.
         With `lock` the server is asked for a lock of that name (RFC 7047 4.1.8), and nothing can be
         written without it.
         """
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         helper.register_all()
         self.remote = remote
+        for place in map(str.strip, remote.split(",")):
+            if place.startswith("ssl:"):
+                names = tls.serves_overlay if name is None else name.__eq__
+                tls_stream.expect(place, names, tls.OVERLAY_NAMES if name is None else repr(name))
         self._address: str | None = None
         self.fault = NEW
         self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=False)
@@ -91,6 +100,7 @@ class Session:
                 # 0: python-ovs gave up by itself, after it waited for an answer in vain.
                 closed = "the connection was closed" if error else "no answer"
                 self.fault = os.strerror(error) if error > 0 else closed
+                self.fault = tls_stream.fault(reconnect.get_name()) or self.fault
                 if error == errno.ENOTCONN and self.remote.startswith(DIAL_IN):
                     self.fault = "it has not dialled in; on the host: ovs-vsctl set-manager tcp:CONTROLLER:6641"
                 inner(now, error)

@@ -131,14 +131,14 @@ def wrong_name(name: str, wanted: str) -> str:
     return f"TLS: its certificate is of {name!r}, not of {wanted}"
 
 
-_SERVER_NAMES: Final = "'controller', 'database' or 'database-...'"
+OVERLAY_NAMES: Final = "'controller', 'database' or 'database-...'"
 
 
 def check_overlay_server(certificate: Any) -> None:
     """WrongNameError when this is no server of the overlay database."""
     name = common_name(certificate)
     if not serves_overlay(name):
-        raise WrongNameError(wrong_name(name, _SERVER_NAMES))
+        raise WrongNameError(wrong_name(name, OVERLAY_NAMES))
 
 
 # By OpenSSL's words for it (its error's reason): what the other end did, as seen from here.
