@@ -1,6 +1,6 @@
 """The Ryu application, started with `ryu-manager overlay_app`: handlers only, and what they wake.
 
-Configuration is by environment (`OVERLAY_DB`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`); none is needed.
+Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`); none is needed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_4
 
+from controller.admission import Peer, admit
 from controller.channel import Channel
 from controller.dial_in import DialIn
+from controller.listener import Contexts, Listener, handshake
 from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
-from ovsdb import embedded, paths, remotes, rpc
-from ovsdb.provision import OPENFLOW_PORT, datapath_id
+from ovsdb import embedded, paths, remotes, rpc, tls
+from ovsdb.provision import Listens, datapath_id
+from ovsdb.remotes import OPENFLOW_PORT
 
 LOG: Final = logging.getLogger("overlay.app")
 DIED: Final = 70
@@ -42,18 +45,19 @@ class OverlayApp(app_manager.RyuApp):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Ryu's defaults never notice a switch that went silent, and listen on two ports.
+        # Ryu's defaults never notice a switch that went silent.
         self.CONF.set_default("echo_request_interval", 5.0)
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
-        self.CONF.set_default("ofp_tcp_listen_port", OPENFLOW_PORT)
         timed_log()
         self._state = State(changed=self._changed, noted=self._noted)
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
         self._server: embedded.EmbeddedServer | None = None
+        self._contexts = contexts()
+        self._listens = openflow_ports(self.CONF, self._contexts is not None)
         database = self._database()
-        refuse_taken_port(self.CONF.ofp_listen_host, self.CONF.ofp_tcp_listen_port)
+        self._listen_for_switches()
         self._overlay = OverlaySession(database, self._state)
         spawn(self._overlay.run)
         self._listen_for_chassis()
@@ -84,8 +88,37 @@ class OverlayApp(app_manager.RyuApp):
         except OSError as error:
             LOG.warning("chassis can't dial in at %s port %d: %s", *place, error.strerror)
             return
-        dialled = DialIn(listening, self._state, self._arrived, lambda connection: (connection, None))
+        dialled = DialIn(listening, self._state, self._arrived, self._secure)
         spawn(dialled.run)
+
+    def _secure(self, connection: Any) -> tuple[Any, str | None]:
+        """A connection that a chassis made, with TLS where we have certificates."""
+        return handshake(connection, self._contexts) if self._contexts is not None else (connection, None)
+
+    def _listen_for_switches(self) -> None:
+        listener = Listener(self._admit, self._state.turn_away, self._contexts)
+        for port, secure in ((self._listens.plain, False), (self._listens.secure, True)):
+            if port is None:
+                continue
+            try:
+                listener.listen(self.CONF.ofp_listen_host, port, secure)
+            except OSError as error:
+                self.close()
+                option = "--ofp-ssl-listen-port" if secure else "--ofp-tcp-listen-port"
+                sys.exit(
+                    f"overlay_app: can't listen for switches on TCP port {port}: {os.strerror(error.errno or 0)}; "
+                    f"end what listens there (another controller? ss -ltnp shows it), or choose another with {option}"
+                )
+        listener.stand_in(spawn)
+
+    def _admit(self, datapath: int, peer: Peer) -> tuple[str, str] | None:
+        """The chassis of a datapath id, and why its connection is refused; None while nothing was read yet."""
+        declared = self._state.declared
+        if declared is None:
+            return None
+        rows = {name: row for name, row in declared.chassis.items() if name in self._reconcilers}
+        dialled = {name: session.peer_address for name, session in self._sessions.items()}
+        return admit(datapath, peer, rows, {name: address for name, address in dialled.items() if address})
 
     def _arrived(self, name: str) -> None:
         """A chassis that dials in has done so."""
@@ -120,7 +153,7 @@ class OverlayApp(app_manager.RyuApp):
             if name in self._sessions:
                 self._sessions[name].declare(row)
             else:
-                self._sessions[name] = ChassisSession(row, self._state, self.CONF.ofp_tcp_listen_port)
+                self._sessions[name] = ChassisSession(row, self._state, self._listens)
                 self._state.chassis[name].datapath_id = datapath_id(name)
                 spawn(self._sessions[name].run)
         for reconciler in self._reconcilers.values():
@@ -170,20 +203,27 @@ class OverlayApp(app_manager.RyuApp):
             self._state.see(name, event.msg.match["in_port"], arp, monotonic())
 
 
-def refuse_taken_port(host: str, port: int) -> None:
-    """End the process when somebody listens where switches are to connect.
+def contexts() -> Contexts | None:
+    """What makes contexts of the files of `OVERLAY_PKI`; None without it. Ends the process when one is no good."""
+    try:
+        if tls.files() is None:
+            return None
+        tls.server_context()
+    except tls.TlsError as error:
+        sys.exit(f"overlay_app: {error}")
+    return tls.server_context
 
-    Ryu would listen beside them (SO_REUSEPORT), and each would get some of the switches.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host or "0.0.0.0", port))
-        except OSError as error:
-            sys.exit(
-                f"overlay_app: can't listen for switches on TCP port {port}: {error.strerror}; end what listens there "
-                "(another controller? ss -ltnp shows it), or choose another with --ofp-tcp-listen-port"
-            )
+
+def openflow_ports(conf: Any, secure: bool) -> Listens:
+    """Where to listen for switches: with TLS alone where we have certificates, unless the command line wants both."""
+    if not secure:
+        if conf.ofp_ssl_listen_port or conf.ctl_privkey or conf.ctl_cert or conf.ca_certs:
+            sys.exit(f"overlay_app: TLS needs {tls.VARIABLE}, a directory with key.pem, cert.pem and cacert.pem")
+        return Listens(conf.ofp_tcp_listen_port or OPENFLOW_PORT)
+    ports = Listens(conf.ofp_tcp_listen_port, conf.ofp_ssl_listen_port or OPENFLOW_PORT)
+    if ports.plain == ports.secure:
+        sys.exit(f"overlay_app: port {ports.plain} can't be with and without TLS; give another --ofp-ssl-listen-port")
+    return ports
 
 
 def check_named(database: str) -> str:

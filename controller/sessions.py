@@ -14,7 +14,7 @@ from typing import Final
 
 from controller.state import State
 from ovsdb import marks, snapshot, status, vswitch
-from ovsdb.provision import Wanted, controller_target, provision, settled, withdraw
+from ovsdb.provision import Listens, Wanted, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
 
@@ -99,9 +99,9 @@ class OverlaySession:
 class ChassisSession:
     """The session with one chassis' own database: provisions it and reads what is plugged in."""
 
-    def __init__(self, row: ChassisRow, state: State, openflow_port: int) -> None:
+    def __init__(self, row: ChassisRow, state: State, listens: Listens) -> None:
         self._row = row
-        self._openflow_port = openflow_port
+        self._listens = listens
         self._state = state
         self._session = Session(row.remote, vswitch.SCHEMA, name=row.chassis.name)
         self._problems: tuple[str, ...] = ()
@@ -113,6 +113,11 @@ class ChassisSession:
     def remote(self) -> str:
         """Where the chassis' database is."""
         return self._row.remote
+
+    @property
+    def peer_address(self) -> str | None:
+        """The address that the chassis' database is reached at, or connects from; None while it is not."""
+        return self._session.peer_address
 
     def declare(self, row: ChassisRow) -> None:
         """What the chassis is to be may have changed (but for its remote)."""
@@ -163,7 +168,8 @@ class ChassisSession:
         if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
             state.plug(name, plugged, self._problems)
             return
-        target = controller_target(row.controller, session.local_address, self._openflow_port)
+        secure = row.dials_in or row.remote.startswith("ssl:")
+        target = controller_target(row.controller, session.local_address, self._listens, secure)
         try:
             problems = provision(session, Wanted(row.chassis, target, row.datapath_type, self._marks(plugged.mark)))
         except TransactionError as error:

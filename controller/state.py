@@ -46,6 +46,7 @@ class ChassisState:
     flows: int = 0
     refused: tuple[str, ...] = ()
     datapath_id: str = ""
+    turned_away: str = ""
 
     @property
     def mark(self) -> Mark | None:
@@ -67,7 +68,7 @@ class ChassisState:
         parts = [self.fault] if self.fault else []
         parts += [*self.problems, *self.refused]
         if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
-            parts.append(self.plugged.channel)
+            parts.append(self.turned_away or self.plugged.channel)
         return "; ".join(parts)
 
 
@@ -319,7 +320,14 @@ class State:
         """Store whether a chassis' switch is connected."""
         known = self.chassis.get(chassis)
         if known is not None:
-            known.connected = connected
+            known.connected, known.turned_away = connected, ""
+            self.noted()
+
+    def turn_away(self, chassis: str, why: str) -> None:
+        """Store why a connection that said to be a chassis' switch was refused; it counts while there is no other."""
+        known = self.chassis.get(chassis)
+        if known is not None and not known.connected and known.turned_away != why:
+            known.turned_away = why
             self.noted()
 
     def status(self, now: float = 0.0) -> Status:

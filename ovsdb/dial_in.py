@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from typing import Any
 
 import ovs.stream
@@ -46,6 +47,12 @@ class DialInStream(ovs.stream.SSLStream):  # type: ignore[misc]
     def _open(suffix: str, dscp: int) -> tuple[int, Any]:
         connection = _arrived.pop(suffix, None)
         return (0, connection) if connection is not None else (errno.ENOTCONN, None)
+
+    def wait(self, poller: Any, wait: int) -> None:
+        """As any stream's; what TLS has read already and not handed out is not waited for."""
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            poller.immediate_wake()
+        super().wait(poller, wait)
 
     def connect(self) -> Any:
         """0: the connection is there; an errno when it has failed."""

@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Final
 
+from ovsdb import tls
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, UnreachableError, connect
 
@@ -262,6 +263,17 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "no reason given"
 
 
+def _tls_options() -> list[str]:
+    """The files of `OVERLAY_PKI`, as ovsdb-server takes them; none where that is not set."""
+    try:
+        found = tls.files()
+    except tls.TlsError as failure:
+        raise DatabaseError(str(failure)) from None
+    if found is None:
+        return []
+    return [f"--private-key={found.key}", f"--certificate={found.cert}", f"--ca-cert={found.cacert}"]
+
+
 def _serve(
     database_path: Path, socket_path: Path, lock: IO[str], programs: dict[str, str], timeout: float
 ) -> EmbeddedServer:
@@ -274,6 +286,9 @@ def _serve(
         programs["ovsdb-server"],
         str(database_path),
         f"--remote=punix:{socket_path}",
+        # Where else it listens, and for whom, is declared in the database itself.
+        f"--remote=db:{DATABASE},Overlay_Global,connections",
+        *_tls_options(),
         f"--unixctl={socket_path.with_suffix('.ctl')}",
         f"--pidfile={socket_path.with_suffix('.pid')}",
         f"--log-file={log}",

@@ -15,12 +15,12 @@ import ovs.db.idl
 
 from flows.model import TUNNEL_NAMES, TUNNEL_OFPORTS, Chassis, Encap
 from ovsdb import marks
+from ovsdb.remotes import OPENFLOW_PORT, Ssl, Tcp
 from ovsdb.session import Session
 from ovsdb.snapshot import BRIDGE, MARK, find, is_ours, only
 
 PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 """What br-int speaks: 1.4 with us, the others so that plain `ovs-ofctl` goes on working."""
-OPENFLOW_PORT: Final = 6653
 PACKET_INS: Final = (200, 400)
 """Packets per second, and burst, that a chassis may send to the controller."""
 MAX_BACKOFF_MS: Final = 1000
@@ -45,12 +45,25 @@ def datapath_id(chassis: str) -> str:
     return "0e70" + blake2b(chassis.encode(), digest_size=6).hexdigest()
 
 
-def controller_target(configured: str | None, local_address: str | None, port: int) -> str:
-    """The OpenFlow target a chassis is given: the configured one, else our own address as it sees it."""
+@dataclass(frozen=True, slots=True)
+class Listens:
+    """The TCP ports at which we listen for switches, None where not: without TLS, and with it."""
+
+    plain: int | None = OPENFLOW_PORT
+    secure: int | None = None
+
+
+def controller_target(configured: str | None, local_address: str | None, listens: Listens, secure: bool) -> str:
+    """The OpenFlow target a chassis is given: the configured one, else our own address as it sees it.
+
+    With TLS where we offer nothing else, or it reaches us (`secure`: or we it) with TLS already.
+    """
     if configured:
         return configured
     address = local_address or "127.0.0.1"
-    return f"tcp:[{address}]:{port}" if ":" in address else f"tcp:{address}:{port}"
+    if listens.secure is not None and (secure or listens.plain is None):
+        return str(Ssl(address, listens.secure))
+    return str(Tcp(address, listens.plain or OPENFLOW_PORT))
 
 
 def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:

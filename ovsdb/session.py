@@ -133,6 +133,15 @@ class Session:
         """
         self.idl.told = told
 
+    @property
+    def peer_address(self) -> str | None:
+        """The other end's IP address on the present connection; None without one, and on a unix socket."""
+        rpc = self.idl._session.rpc
+        with contextlib.suppress(OSError):
+            name = rpc.stream.socket.getpeername() if rpc is not None else None
+            return str(name[0]) if isinstance(name, tuple) else None
+        return None
+
     def run(self) -> bool:
         """Take in what arrived; whether the replica changed."""
         self.idl.run()

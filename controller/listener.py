@@ -1,0 +1,288 @@
+"""Where switches connect: takes connections, does TLS, finds out who it is, and hands Ryu what is safe.
+
+It stands in for Ryu's own listener, whose TLS works for one switch only, and which lets the newest connection
+win whoever makes it. Each connection has a greenthread of its own; until its switch is admitted it has a few
+seconds, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import logging
+import socket
+import ssl
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+from ryu.controller import ofp_handler
+from ryu.controller.controller import Datapath
+from ryu.lib import hub
+
+from controller import framing
+from controller.admission import Peer, plain_address
+from ovsdb import tls
+
+LOG: Final = logging.getLogger("overlay.openflow")
+ADMISSION_S: Final = 5.0
+"""Seconds a connection has to say who it is, TLS included."""
+PROBE_S: Final = 1.0
+"""Seconds the switch that is connected has to give a sign of life before another connection takes its place."""
+PENDING_PER_PEER: Final = 64
+"""Connections from one address that may be without a name at once."""
+TOLD_MAX: Final = 1024
+TOLD_PER_PEER: Final = 8
+"""Addresses that are remembered, and reasons of each, so that each is told once and nobody fills the log."""
+CHUNK: Final = 1 << 16
+_ECHO: Final = bytes([framing.VERSION, framing.ECHO_REQUEST, 0, 8, 0xFF, 0xFF, 0xFF, 0xFF])
+
+Admit = Callable[[int, Peer], tuple[str, str] | None]
+"""The chassis of a datapath id, and why it is refused, '' when it is not; None when that is not known yet."""
+
+
+class RefusedError(ValueError):
+    """The connection ends here; the text says why."""
+
+
+Contexts = Callable[[], ssl.SSLContext]
+"""Makes the context of one connection: so that renewed files count for the next one."""
+
+
+def handshake(opened: Any, contexts: Contexts, seconds: float = ADMISSION_S) -> tuple[Any, str]:
+    """The connection as one with TLS, and the name in the peer's certificate. Raises RefusedError."""
+    try:
+        wrapped = contexts().wrap_socket(opened, server_side=True, do_handshake_on_connect=False)
+    except tls.TlsError as error:
+        raise RefusedError(str(error)) from None
+    try:
+        with hub.Timeout(seconds, TimeoutError()):
+            wrapped.do_handshake()
+        return wrapped, tls.common_name(wrapped.getpeercert())
+    except TimeoutError:
+        refusal = f"no TLS handshake within {seconds:g} s"
+    except OSError as error:
+        refusal = f"TLS: {tls.said(error)}"
+    wrapped.close()
+    raise RefusedError(refusal)
+
+
+class Listener:
+    """The listening sockets, and what connected to them. `refused` counts those that were refused."""
+
+    def __init__(self, admit: Admit, turned_away: Callable[[str, str], None], contexts: Contexts | None) -> None:
+        """`turned_away` is told a chassis and why a connection in its name was refused."""
+        self._admit = admit
+        self._turned_away = turned_away
+        self._contexts = contexts
+        self._sockets: list[tuple[socket.socket, bool]] = []
+        self._pending: Counter[str] = Counter()
+        self._present: dict[int, Connection] = {}
+        self._told: OrderedDict[str, set[str]] = OrderedDict()
+        self.refused = 0
+
+    def listen(self, host: str, port: int, secure: bool) -> None:
+        """Listen there as well. Raises OSError: somebody does already, or there is no such address."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Not eventlet's, which shares a port with whoever listens on it (SO_REUSEPORT): each would get some switches.
+        self._sockets.append((socket.create_server((host, port), family=family, backlog=1024), secure))
+
+    def stand_in(self, spawn: Callable[[Callable[[], None]], None]) -> None:
+        """Have Ryu start this listener where it starts its own; `spawn` runs a loop."""
+
+        def start() -> None:
+            for listening, secure in self._sockets:
+                spawn(partial(self._accept, listening, secure))
+            while True:
+                hub.sleep(3600)
+
+        ofp_handler.OpenFlowController = lambda: start
+
+    def _accept(self, listening: socket.socket, secure: bool) -> None:
+        while True:
+            try:
+                opened, peer = listening.accept()
+            except OSError as error:  # too many open files: those that are open go on
+                LOG.error("can't accept a switch's connection: %s", error.strerror)
+                hub.sleep(0.5)
+                continue
+            address = plain_address(peer[0])
+            if self._pending[address] >= PENDING_PER_PEER:
+                opened.close()
+                self._refuse(address, f"more than {PENDING_PER_PEER} connections that do not say who they are")
+                continue
+            self._pending[address] += 1
+            hub.spawn(self._serve, opened, address, secure)
+
+    def _serve(self, opened: socket.socket, address: str, secure: bool) -> None:
+        """One connection, from TLS to its end. Never raises."""
+        deadline = monotonic() + ADMISSION_S
+        connection: Connection | None = None
+        try:
+            certified = None
+            if secure:
+                assert self._contexts is not None
+                opened, certified = handshake(opened, self._contexts)
+            peer = Peer(address, opened.getsockname()[0], certified, self._contexts is not None)
+            connection = Connection(opened, deadline, lambda datapath: self._decide(datapath, peer, connection))
+            with contextlib.closing(Datapath(connection, (address, 0))) as datapath:
+                connection.send_queued = datapath.send
+                datapath.serve()
+            if connection.fault:
+                self._refuse(address, connection.fault)
+        except (RefusedError, framing.MalformedError) as refusal:
+            self._refuse(address, str(refusal))
+        except OSError as error:
+            LOG.debug("OpenFlow connection from %s: %s", address, error)
+        except Exception as error:
+            self._refuse(address, f"what it sent can't be read: {type(error).__name__}: {error}")
+        finally:
+            if connection is None or not connection.admitted:
+                self._forget(address)
+            elif self._present.get(connection.datapath_id) is connection:
+                del self._present[connection.datapath_id]
+            opened.close()
+
+    def _decide(self, datapath: int, peer: Peer, newcomer: Connection | None) -> None:
+        """Admit the newcomer as this datapath, or raise RefusedError."""
+        assert newcomer is not None
+        while (verdict := self._admit(datapath, peer)) is None:
+            if newcomer.late():
+                raise RefusedError("")  # we are not ready, or stand by: nobody's fault
+            hub.sleep(0.05)
+        name, reason = verdict
+        before = self._present.get(datapath)
+        if not reason and before is not None and before.lives():
+            reason = f"chassis {name!r} is connected already; a second connection is refused while that one lives"
+        if reason:
+            if name:
+                self._turned_away(name, f"OpenFlow from {peer.address} was refused: {reason}")
+            raise RefusedError(reason)
+        newcomer.datapath_id = datapath
+        self._present[datapath] = newcomer
+        self._forget(peer.address)
+
+    def _forget(self, address: str) -> None:
+        self._pending[address] -= 1
+        if self._pending[address] <= 0:
+            del self._pending[address]
+
+    def _refuse(self, address: str, reason: str) -> None:
+        """Count it, and tell it once."""
+        if not reason:
+            return
+        self.refused += 1
+        told = self._told.setdefault(address, set())
+        if reason in told or len(told) >= TOLD_PER_PEER:
+            return
+        told.add(reason)
+        LOG.warning("OpenFlow connection from %s refused: %s (%d refused so far)", address, reason, self.refused)
+        if len(self._told) > TOLD_MAX:
+            self._told.popitem(last=False)
+
+
+class Connection:
+    """A connection as Ryu's Datapath uses a socket; what it receives is checked first.
+
+    `fault` says why it was ended by us, '' when it was not.
+    """
+
+    def __init__(self, opened: Any, deadline: float, decide: Callable[[int], None]) -> None:
+        """`decide` is given the datapath id the switch claims; it raises RefusedError, or the switch is admitted."""
+        self._opened = opened
+        self._deadline = deadline
+        self._decide = decide
+        self._framing = framing.Framing()
+        self._timeout: float | None = None
+        self._ended = False
+        self._heard_at = monotonic()
+        self.datapath_id = -1
+        self.fault = ""
+        self.send_queued: Callable[[bytes], Any] = lambda message: None
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it is known whose it is, and that it may be."""
+        return self._framing.admitted
+
+    def late(self) -> bool:
+        """Whether it has had its time to say who it is."""
+        return monotonic() >= self._deadline
+
+    def lives(self) -> bool:
+        """Whether the switch gives a sign of life when it is asked for one."""
+        asked = monotonic()
+        with hub.Timeout(PROBE_S, False):
+            self.send_queued(_ECHO)
+            while self._heard_at < asked and not self._ended:
+                hub.sleep(0.02)
+        return self._heard_at >= asked and not self._ended
+
+    # -- what Datapath calls
+
+    def setsockopt(self, *option: Any) -> None:
+        """As a socket's."""
+        self._opened.setsockopt(*option)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """As a socket's; it counts once the switch is admitted."""
+        self._timeout = seconds
+
+    def recv(self, _: int) -> bytes:
+        """Whole messages that are safe to parse, b'' at the end. Raises TimeoutError when there is none in time."""
+        try:
+            while not self._ended:
+                found = self._receive()
+                if found:
+                    return found
+        except (RefusedError, framing.MalformedError) as refusal:
+            self.fault = str(refusal)
+        except TimeoutError:
+            if self.admitted:
+                raise
+            self.fault = f"it did not say who it is within {ADMISSION_S:g} s"
+        except OSError:
+            pass
+        self._ended = True
+        return b""
+
+    def _receive(self) -> bytes:
+        """What one piece of data makes; it is the end when there is none."""
+        left = self._deadline - monotonic()
+        if not self.admitted and left <= 0:
+            raise TimeoutError
+        self._opened.settimeout(self._timeout if self.admitted else left)
+        data = self._opened.recv(CHUNK)
+        if not data:
+            self._ended = True
+            return b""
+        self._heard_at = monotonic()
+        hub.sleep(0)  # a switch that floods us has its turn, and then the others have theirs
+        safe = self._framing.feed(data)
+        if not self.admitted:
+            claimed = next((found for found in map(framing.datapath, safe) if found is not None), None)
+            if claimed is not None:
+                self._decide(claimed)
+                self._framing.admitted = True
+        return b"".join(safe)
+
+    def sendall(self, data: bytes) -> None:
+        """As a socket's."""
+        self._opened.settimeout(self._timeout)
+        self._opened.sendall(data)
+
+    def shutdown(self, how: int) -> None:
+        """Ends it in both directions: Ryu does this to close, and would go on reading."""
+        self._ended = True
+        if isinstance(self._opened, ssl.SSLSocket):
+            # Not its own, after which whoever reads or writes would do so without TLS.
+            _socket.socket.shutdown(self._opened, how)
+        else:
+            self._opened.shutdown(how)
+
+    def close(self) -> None:
+        """As a socket's."""
+        self._ended = True
+        self._opened.close()
