@@ -12,8 +12,10 @@ from json import loads
 from time import monotonic
 from typing import Final
 
+from ovs.db.idl import Idl, Transaction
+
 from controller.state import State
-from ovsdb import marks, snapshot, status, vswitch
+from ovsdb import marks, rights, snapshot, status, vswitch
 from ovsdb.provision import Listens, Wanted, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
@@ -77,9 +79,14 @@ class OverlaySession:
     def _write(self) -> None:
         said = self._state.status(monotonic())
         self._tell(said)
+
+        def write(idl: Idl, transaction: Transaction) -> None:
+            status.write(idl, transaction, said)
+            rights.write(idl, transaction)
+
         refused = ""
         try:
-            self._session.transact(lambda idl, transaction: status.write(idl, transaction, said))
+            self._session.transact(write)
         except TransactionError as error:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)

@@ -59,6 +59,12 @@ def start_database(netns: str, directory: Path) -> Process:
     if not database.exists():
         namespaces.run(netns, ["ovsdb-tool", "create", str(database), str(SCHEMA)], env=env)
     remotes = ["--remote=punix:db.sock", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options"]
+    # As distributions start it (ovs-ctl(8)), so that `ovs-vsctl set-ssl` counts.
+    remotes += [
+        "--private-key=db:Open_vSwitch,SSL,private_key",
+        "--certificate=db:Open_vSwitch,SSL,certificate",
+        "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert",
+    ]
     namespaces.run(
         netns,
         ["ovsdb-server", str(database), *remotes, "--pidfile", "--detach", "--log-file", "-vconsole:off"],
