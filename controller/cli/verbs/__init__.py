@@ -16,6 +16,5 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "database": (*chassis.CONNECTIONS, *database.DATABASES),
     "certificates": pki.PKI,
     "any table": generic.GENERIC,
-    "certificates": pki.PKI,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}
