@@ -16,12 +16,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from importlib import resources
 from pathlib import Path
 from typing import IO, Final
 
-from ovsdb import tls
-from ovsdb.paths import DATABASE
+from ovsdb import tls, upgrade
+from ovsdb.paths import DATABASE, schema
 from ovsdb.rpc import DatabaseError, UnreachableError, connect
 
 PACKAGES: Final = {"ovsdb-server": "openvswitch-common", "ovsdb-tool": "openvswitch-common", "setpriv": "util-linux"}
@@ -34,7 +33,7 @@ PAUSE: Final = 0.02
 FLOCK: Final = "hhqqi"
 """`struct flock` of fcntl(2) on 64-bit Linux: type, whence, start, length, pid."""
 
-__all__ = ["DatabaseError", "EmbeddedServer", "start"]
+__all__ = ["DatabaseError", "EmbeddedServer", "schema", "start"]
 
 
 class EmbeddedServer:
@@ -88,16 +87,14 @@ def start(database_path: Path, socket_path: Path, timeout: float = 10.0) -> Embe
     lock = _claim(socket_path, database_path)
     try:
         _wait_until_free(database_path, socket_path)
-        _prepare(database_path, programs["ovsdb-tool"])
-        return _serve(database_path, socket_path, lock, programs, timeout)
+        backup = _prepare(database_path, programs["ovsdb-tool"])
+        server = _serve(database_path, socket_path, lock, programs, timeout)
+        if backup is not None:
+            _upgrade(server, backup)
+        return server
     except BaseException:
         lock.close()
         raise
-
-
-def schema() -> Path:
-    """The schema in this package, as a file."""
-    return Path(str(resources.files("ovsdb") / "overlay.ovsschema"))
 
 
 def _program(name: str) -> str:
@@ -212,11 +209,11 @@ def _holder(database_path: Path) -> int | None:
     return None if kind == fcntl.F_UNLCK else int(pid)
 
 
-def _prepare(database_path: Path, tool: str) -> None:
-    """Makes the file, or converts one of an older schema, keeping a copy."""
+def _prepare(database_path: Path, tool: str) -> Path | None:
+    """Makes the file, or a copy of one that is to be upgraded once it is served; that copy, or None."""
     if not database_path.exists():
         _run([tool, "create", str(database_path), str(schema())], f"cannot make {database_path}")
-        return
+        return None
     if not os.access(database_path, os.R_OK | os.W_OK):
         raise DatabaseError(f"cannot read and write {database_path}; {_ELSEWHERE}")
     damaged = (
@@ -227,28 +224,39 @@ def _prepare(database_path: Path, tool: str) -> None:
         raise DatabaseError(
             f"{database_path} holds the database {name!r}, not {DATABASE!r}; name another directory with OVERLAY_DBDIR"
         )
-    if _run([tool, "needs-conversion", str(database_path), str(schema())], damaged) == "no":
-        return
     version = _run([tool, "db-version", str(database_path)], damaged)
-    ours = _run([tool, "schema-version", str(schema())], f"cannot read {schema()}")
-    if _numbers(version) > _numbers(ours):
+    ours = upgrade.present()
+    if upgrade.numbers(version) == upgrade.numbers(ours):
+        return None
+    if upgrade.numbers(version) > upgrade.numbers(ours):
         raise DatabaseError(
             f"{database_path} is of version {version}, newer than this program's {ours}; "
             f"upgrade ovs-overlay, or name another directory with OVERLAY_DBDIR"
         )
-    backup = database_path.with_name(f"{database_path.name}.backup-{version}")
+    backup = database_path.with_name(f"{database_path.name}.backup-{upgrade.released(version)}")
+    if upgrade.is_stage(version) and backup.exists():
+        return backup  # of before the upgrade that was cut off
+    half = backup.with_name(f"{backup.name}.part")
     try:
-        shutil.copy2(database_path, backup)
+        shutil.copy2(database_path, half)
+        half.replace(backup)
     except OSError as failure:
         raise DatabaseError(f"cannot copy {database_path} to {backup}: {failure.strerror}") from None
-    _run(
-        [tool, "convert", str(database_path), str(schema())],
-        f"cannot convert {database_path} from version {version} to {ours}",
-    )
+    return backup
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _upgrade(server: EmbeddedServer, backup: Path) -> None:
+    """Brings what is served to the present schema."""
+    try:
+        with connect(server.remote) as connection:
+            upgrade.upgrade(connection)
+    except BaseException as failure:
+        server.stop()
+        if isinstance(failure, DatabaseError):
+            raise DatabaseError(
+                f"cannot upgrade {server.database}: {failure}; as it was before it is kept in {backup}"
+            ) from None
+        raise
 
 
 def _run(command: list[str], failing: str) -> str:

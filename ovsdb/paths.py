@@ -18,6 +18,11 @@ DIAL_IN_PORT: Final = 6641
 """Where chassis dial in, unless told otherwise."""
 
 
+def schema() -> Path:
+    """The schema in this package, as a file."""
+    return Path(__file__).with_name("overlay.ovsschema")
+
+
 def run_dir() -> Path:
     """The directory of sockets and pid files, which need not survive a reboot."""
     if named := os.environ.get("OVERLAY_RUNDIR"):

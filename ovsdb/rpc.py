@@ -11,6 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
@@ -25,6 +26,12 @@ Operation = dict[str, Any]
 CHUNK: Final = 1 << 18
 GRACE: Final = 5.0
 """Seconds for an answer, over and above the time the server was asked to wait."""
+SHARE: Final = 1.0
+"""Seconds that one server of several is given to answer at first, so that a dead one costs little."""
+PAUSE: Final = 0.05
+"""Seconds until a list of servers none of which would do is tried again."""
+SERVER_DATABASE: Final = "_Server"
+"""What every ovsdb-server says of itself (ovsdb-server(5))."""
 
 
 class DatabaseError(Exception):
@@ -51,18 +58,73 @@ class TransactionError(DatabaseError):
         self.details = details
 
 
-def connect(where: str, database: str = DATABASE, timeout: float = GRACE) -> Connection:
-    """A connection to the first server of a comma-separated list that answers.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server says of a database it serves (ovsdb-server(5), table Database).
 
-    Raises ValueError for a list that is malformed, UnreachableError when no server of it answers.
+    `cluster` is the cluster's UUID, '' for a standalone server.
     """
-    refusals = []
-    for place in remotes(where):
-        try:
-            return Connection(_open(place, timeout, database), str(place), database)
-        except OSError as failure:
-            refusals.append(f"{place}: {_reason(failure)}")
-    raise UnreachableError("; ".join(refusals))
+
+    model: str
+    connected: bool
+    leader: bool
+    cluster: str
+
+
+def connect(
+    where: str, database: str = DATABASE, timeout: float = GRACE, *, stale: bool = False, leader: bool = False
+) -> Connection:
+    """A connection to the first server of a comma-separated list that answers and belongs to its cluster.
+
+    A member that lost the others is passed over, since it can commit nothing; with `stale` it serves when no other
+    does, for it can be read from. With `leader` only the leader of a cluster will do. A list whose servers do not
+    answer, or have no leader yet, is tried for `timeout` seconds; a single server that is not there is an error
+    at once. Raises ValueError for a list that is malformed, UnreachableError when nobody of it will do.
+    """
+    places = remotes(where)
+    patience = timeout if len(places) == 1 else min(timeout, SHARE)
+    deadline = time.monotonic() + timeout
+    while True:
+        refusals = []
+        second_best: Connection | None = None
+        electing = len(places) > 1
+        for place in places:
+            try:
+                connection = Connection(_open(place, patience, database), str(place), database, where)
+            except OSError as failure:
+                refusals.append(f"{place}: {_reason(failure)}")
+                continue
+            try:
+                unfit = _unfit(connection, patience, leader)
+            except UnreachableError as failure:
+                connection.close()
+                refusals.append(str(failure))
+                continue
+            if not unfit:
+                if second_best is not None:
+                    second_best.close()
+                return connection
+            electing = True
+            refusals.append(f"{place}: {unfit}")
+            if stale and second_best is None:
+                second_best = connection
+            else:
+                connection.close()
+        if second_best is not None:
+            return second_best
+        if not electing or time.monotonic() > deadline:
+            raise UnreachableError("; ".join(refusals))
+        time.sleep(PAUSE)
+
+
+def _unfit(connection: Connection, timeout: float, leader: bool) -> str:
+    """Why a server won't do, '' when it will; what it says of itself is kept in `connection.served`."""
+    served = connection.ask(timeout)
+    if served is None or served.model != "clustered":
+        return ""
+    if not served.connected:
+        return "it is cut off from the majority of its cluster (ovs-appctl cluster/status tells more)"
+    return "" if served.leader or not leader else "it does not lead its cluster"
 
 
 def _open(place: Remote, timeout: float, database: str) -> socket.socket:
@@ -117,11 +179,16 @@ def _reason(failure: OSError) -> str:
 
 
 class Connection:
-    """A session with one server about one database."""
+    """A session with one server about one database.
 
-    def __init__(self, opened: socket.socket, where: str, database: str) -> None:
+    `where` is that server, `listed` all that were named, `served` what it said of the database when it was last asked.
+    """
+
+    def __init__(self, opened: socket.socket, where: str, database: str, listed: str = "") -> None:
         self.where = where
+        self.listed = listed or where
         self.database = database
+        self.served: Served | None = None
         self._socket = opened
         self._received = bytearray()
         self._requests = 0
@@ -178,6 +245,26 @@ class Connection:
         """The rows of a table that meet all conditions."""
         rows: list[Row] = self.transact([select(table, where)])[0]["rows"]
         return rows
+
+    def ask(self, timeout: float = GRACE) -> Served | None:
+        """What the server says of the database, None when it does not serve it (or is older than 2.9)."""
+        # `schema` there would be out of date: a standalone server of 3.1 does not follow a conversion.
+        columns = ["model", "connected", "leader", "cid"]
+        asking = select("Database", [["name", "==", self.database]], columns)
+        try:
+            rows = self.call("transact", [SERVER_DATABASE, asking], timeout)[0].get("rows", [])
+        except UnreachableError:
+            raise
+        except DatabaseError:
+            rows = []
+        self.served = None
+        for row in rows:
+            self.served = Served(row["model"], row["connected"], row["leader"], str(optional(row["cid"]) or ""))
+        return self.served
+
+    def version(self, timeout: float = GRACE) -> str:
+        """The version of the database's schema."""
+        return str(self.call("get_schema", [self.database], timeout)["version"])
 
     def _refused(self, error: Any) -> None:
         text = json.dumps(error)

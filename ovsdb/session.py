@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,7 @@ import ovs.vlog
 
 from ovsdb import (
     dial_in,  # noqa: F401 - makes dial-in:NAME a connection method
+    json_parser,
     tls,
     tls_stream,
 )
@@ -29,12 +31,20 @@ from ovsdb.snapshot import DIAL_IN
 PROBE_MS: Final = 5000
 """Silence after which the server is asked for a sign of life; after as much again the session is new."""
 BACKOFF_MS: Final = (200, 2000)
+CLUSTER_BACKOFF_MS: Final = (100, 500)
+"""Between attempts at a database that has several servers, or a lock to be had."""
 DIAL_IN_BACKOFF_MS: Final = (100, 300)
 IDLE_MS: Final = 1000
 """The longest a session waits before it looks whether its reader has anything else to do."""
+SILENT_MS: Final = 3000
+"""How long a server that is connected may send nothing while its content is awaited."""
+SLICE_S: Final = 0.005
+"""The longest that others have to wait while rows are taken in."""
 
 # Every (re)connection would be told at INFO by the library; ours are told by who owns the session.
 ovs.vlog.Vlog.set_level("any", "any", "off")
+
+json_parser.install()
 
 NEW: Final = "not connected yet"
 """The fault of a session that was never connected."""
@@ -48,17 +58,56 @@ class TransactionError(Exception):
 
 
 class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
-    """python-ovs' replica, which tells of each row that changes."""
+    """python-ovs' replica, which tells of each row that changes, lets others run, and stays with one cluster.
+
+    `unfit` says why the present server won't do, '' when it will.
+    """
 
     told: Callable[[str, uuid.UUID, bool], None] | None = None
+    cluster: str | None = None
+    unfit = ""
+    _rested = 0.0
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         if self.told is not None:
             self.told(row._table.name, row.uuid, event == ovs.db.idl.ROW_CREATE)
 
+    def cooperative_yield(self) -> None:
+        now = time.monotonic()
+        if now - self._rested > SLICE_S:
+            time.sleep(0)  # under eventlet this is where the other greenthreads run
+            self._rested = time.monotonic()
+
+    def _Idl__check_server_db(self) -> bool:
+        """Whether the server will do. The cluster of the first that does is remembered: another may have our name."""
+        rows = self.server_tables["Database"].rows.values() if "Database" in self.server_tables else ()
+        row = next((row for row in rows if row.name == self._db.name), None)
+        cluster = str(row.cid[0]) if row is not None and row.cid else ""
+        self.unfit = ""
+        if self.cluster not in (None, cluster):
+            self.unfit = f"it belongs to {named(cluster)}, and before it was {named(self.cluster)}"
+            return False
+        fit = bool(super()._Idl__check_server_db())
+        if fit:
+            self.cluster = cluster
+        elif row is None or row.model != ovs.db.idl.CLUSTERED:
+            self.unfit = f"it does not serve the database {self._db.name!r}"
+        elif not row.connected:
+            self.unfit = "it is cut off from the majority of its cluster"
+        elif self.leader_only and not row.leader:
+            self.unfit = "it does not lead its cluster"
+        else:
+            self.unfit = "it is behind what was read before"
+        return fit
+
+
+def named(cluster: str | None) -> str:
+    """A cluster, or its absence, in words."""
+    return f"cluster {cluster}" if cluster else "no cluster"
+
 
 class Session:
-    """A replica of one database on one server.
+    """A replica of one database on one server, or on any of several that serve the same (with commas).
 
     `fault` says why there is no connection, '' while there is one; `local_address` is our own IP on
     it, None on a unix socket.
@@ -69,7 +118,7 @@ class Session:
 
         With TLS the server's certificate must have the common name `name`, without that one of the overlay database's.
         With `lock` the server is asked for a lock of that name (RFC 7047 4.1.8), and nothing can be
-        written without it.
+        written without it. Each member of a cluster has locks of its own, so it is the leader that is asked then.
         """
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         helper.register_all()
@@ -80,9 +129,10 @@ class Session:
                 tls_stream.expect(place, names, tls.OVERLAY_NAMES if name is None else repr(name))
         self._address: str | None = None
         self.fault = NEW
-        self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=False)
+        self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=lock is not None)
         self.idl.set_lock(lock)
         self._seqno = self.idl.change_seqno
+        self._heard = (0, 0, 0)
         # A socket pair and no pipe: reading a pipe without data blocks under eventlet, whatever its flags say.
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
@@ -92,15 +142,19 @@ class Session:
     def _note_faults(self) -> None:
         reconnect = self.idl._session.reconnect
         # Whether a chassis has dialled in costs nothing to look.
-        reconnect.set_backoff(*(DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else BACKOFF_MS))
+        several = "," in self.remote or self.idl.lock_name is not None
+        backoff = CLUSTER_BACKOFF_MS if several else BACKOFF_MS
+        reconnect.set_backoff(*(DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else backoff))
         for name in ("connect_failed", "disconnected"):
             inner = getattr(reconnect, name)
 
-            def note(now: int, error: int, inner: Callable[[int, int], None] = inner) -> None:
+            def note(now: int, error: int, inner: Callable[[int, int], None] = inner, name: str = name) -> None:
                 # 0: python-ovs gave up by itself, after it waited for an answer in vain.
                 closed = "the connection was closed" if error else "no answer"
                 self.fault = os.strerror(error) if error > 0 else closed
                 self.fault = tls_stream.fault(reconnect.get_name()) or self.fault
+                if name == "disconnected" and self.idl.unfit:
+                    self.fault, self.idl.unfit = f"{self.idl.session_name()}: {self.idl.unfit}", ""
                 if error == errno.ENOTCONN and self.remote.startswith(DIAL_IN):
                     self.fault = "it has not dialled in; on the host: ovs-vsctl set-manager tcp:CONTROLLER:6641"
                 inner(now, error)
@@ -147,9 +201,27 @@ class Session:
         self.idl.run()
         if self.in_sync:
             self.fault = ""
+        else:
+            self._leave_silent()
         changed = bool(self.idl.change_seqno != self._seqno)
         self._seqno = self.idl.change_seqno
         return changed
+
+    def _leave_silent(self) -> None:
+        """Connect anew to a server that does not send what was asked for.
+
+        python-ovs waits for ever when a server refuses to be monitored, as one does whose schema has less than ours;
+        it may have been upgraded meanwhile.
+        """
+        rpc = self.idl._session.rpc
+        if rpc is None or not self.idl._session.is_connected():
+            return
+        session, received = self.idl._session.get_seqno(), rpc.get_received_bytes()
+        if self._heard[:2] != (session, received):
+            self._heard = (session, received, ovs.timeval.msec())
+        elif ovs.timeval.msec() - self._heard[2] > SILENT_MS:
+            self.idl.unfit = "it does not send what was asked for; is its schema of another version?"
+            self.idl.force_reconnect()
 
     def block(self) -> None:
         """Wait for news, `wake()`, or `IDLE_MS`; not at all when a transaction brought news meanwhile."""
