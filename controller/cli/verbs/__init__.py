@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs import chassis, database, networks, program
+from controller.cli.verbs import chassis, database, file, networks, program
 from controller.cli.verbs.verb import Verb
 
 GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
@@ -14,5 +14,6 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "ports": networks.PORTS,
     "chassis": chassis.CHASSIS,
     "database": database.DATABASES,
+    "file": file.FILE,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}
