@@ -176,6 +176,16 @@ def free(to: Plan, version: int, taken: Iterable[str], attempt: int, draw: Calla
     raise AssertionError("a position lies in one of the gaps")
 
 
+def each_free(to: Plan, version: int, taken: Iterable[str]) -> Iterator[str]:
+    """The addresses that `free` would give one after the other; NoneFreeError at the end."""
+    taken = set(taken)
+    for gap in _gaps(_offered(to, version), _blocked(to, version, taken)):
+        for number in range(gap.first, gap.last + 1):
+            yield spelled(version, number)
+    # All that could be given out is, whoever has it.
+    raise NoneFreeError(_exhausted(to, version, taken))
+
+
 def use(to: Plan, taken: Iterable[str]) -> list[Use]:
     """How full each subnet is."""
     numbers = _numbers(taken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs import chassis, database, generic, networks, pki, program
+from controller.cli.verbs import chassis, database, file, generic, networks, pki, program
 from controller.cli.verbs.verb import Verb
 
 GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
@@ -13,6 +13,7 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "networks": networks.NETWORKS,
     "ports": networks.PORTS,
     "chassis": chassis.CHASSIS,
+    "file": file.FILE,
     "database": (*chassis.CONNECTIONS, *database.DATABASES),
     "certificates": pki.PKI,
     "any table": generic.GENERIC,

@@ -1,0 +1,163 @@
+"""`apply`, `diff` and `export`: the verbs of the declarative file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Final
+
+from controller.cli.declarative import plan
+from controller.cli.declarative.automatic import NoneLeftError, settled
+from controller.cli.declarative.difference import Change, difference, homeless
+from controller.cli.declarative.document import Document
+from controller.cli.declarative.enact import enact
+from controller.cli.declarative.fields import below
+from controller.cli.declarative.present import TABLES, present
+from controller.cli.declarative.read import Read, WrongFileError, read
+from controller.cli.declarative.write import written
+from controller.cli.declarative.yaml_nodes import MOST_BYTES, Fault
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError, listed
+from controller.cli.tables import coloured
+
+STDIN: Final = "-"
+FEW: Final = 10
+SHARE: Final = 0.2
+"""So many ports, or this share of them, may be deleted without `--allow-delete`, whichever is more."""
+SAME, DIFFERENT, TROUBLE = 0, 1, 2
+"""Exit codes of `diff`, those of diff(1)."""
+
+
+def apply(draft: Draft, args: Namespace) -> None:
+    """`apply`."""
+    # A draft may be made again; the file is read once.
+    if not hasattr(args, "read"):
+        args.read = file(args.file)
+    changes, ports = _changes(draft, args.read, args.file)
+    _limit(changes, ports, args.allow_delete)
+    enact(draft, changes)
+    if args.dry_run:
+        return
+    if args.format == "json":
+        draft.say(plan.as_object(changes))
+    elif changes:
+        draft.lines += plan.lines(changes, plan.DONE, coloured(args))
+    else:
+        draft.say(f"nothing to change: the database is as {args.file} says")
+
+
+def diff(args: Namespace) -> int:
+    """`diff`; returns its exit code."""
+    from controller.cli.database import opened
+    from ovsdb.rpc import DatabaseError
+
+    try:
+        said = file(args.file)
+        with opened(args.db) as database:
+            changes, _ = _changes(Draft(database), said, args.file)
+    except DatabaseError as failure:
+        raise _trouble(CommandError(str(failure))) from None
+    except CommandError as failure:
+        raise _trouble(failure) from None
+    if args.format == "json":
+        print(plan.as_object(changes))
+    elif changes:
+        print("\n".join(plan.lines(changes, plan.TO_DO, coloured(args))))
+    return DIFFERENT if changes else SAME
+
+
+def export(draft: Draft, args: Namespace) -> None:
+    """`export`."""
+    text = written(_present(draft))
+    if args.output in (None, STDIN):
+        draft.say(text.removesuffix("\n"))
+        return
+    try:
+        _keep(args.output, text)
+    except OSError as failure:
+        raise CommandError(f"cannot write {args.output}: {failure.strerror}") from None
+
+
+def _keep(name: str, text: str) -> None:
+    """Writes a file whole or not at all; into what is no file (a pipe, a terminal) as it comes."""
+    partial = name if os.path.exists(name) and not os.path.isfile(name) else f"{name}.{os.getpid()}.tmp"
+    try:
+        with open(partial, "w" if partial == name else "x", encoding="utf-8") as opened:
+            opened.write(text)
+        if partial != name:
+            os.replace(partial, name)
+    finally:
+        if partial != name and os.path.exists(partial):
+            os.unlink(partial)
+
+
+def file(name: str) -> Read:
+    """What a file says, `-` being standard input; CommandError with all that is wrong with it."""
+    shown = "<stdin>" if name == STDIN else name
+    try:
+        if name == STDIN:
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with open(name, "rb") as opened:
+                data = opened.read(MOST_BYTES + 1)
+    except OSError as failure:
+        raise CommandError(f"cannot read {shown}: {failure.strerror}") from None
+    try:
+        return read(data)
+    except WrongFileError as wrong:
+        raise _wrong(shown, wrong.faults) from None
+
+
+def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], int]:
+    """What the file would change, and how many ports there are now."""
+    here = _present(draft)
+    faults = []
+    for network, tenant in homeless(here, said.document):
+        if said.document.networks is None:
+            raise CommandError(
+                f"tenant {tenant!r} is not in {name}, and network {network!r} is one of its; add the tenant to the "
+                f"file, or a section networks without that network"
+            )
+        path = below(below("networks", network), "tenant")
+        line, column = said.places.get(path, (1, 1))
+        faults.append(Fault(line, column, path, f"no tenant {tenant!r} in the database, and the file has no section "
+                            "tenants; add it to the file, or overlayctl tenant-add"))  # fmt: skip
+    if faults:
+        raise _wrong(name, sorted(faults))
+    try:
+        wanted = settled(here, said.document, os.urandom)
+    except NoneLeftError as none:
+        path = below(below(below("networks", none.port.network), "ports"), none.port.name)
+        raise _wrong(name, [Fault(*said.places[path], below(path, "ips"), str(none))]) from None
+    return difference(here, wanted), len(here.ports)
+
+
+def _present(draft: Draft) -> Document:
+    draft.load(*TABLES)
+    return present({table: draft.read(table) for table in TABLES})
+
+
+def _limit(changes: Sequence[Change], ports: int, allowed: int | None) -> None:
+    """Refuses to delete very many ports, unless that many are allowed: the wrong file, or half of one, looks so."""
+    gone = [change.name for change in changes if change.kind == "port" and change.will is None]
+    most = max(FEW, int(ports * SHARE)) if allowed is None else allowed
+    if len(gone) > most:
+        raise CommandError(
+            f"this would delete {len(gone)} of {ports} ports ({listed(gone)}), and at most {most} are deleted "
+            f"unasked; look at overlayctl diff, and if that is meant: --allow-delete {len(gone)}"
+        )
+
+
+def _wrong(name: str, faults: Sequence[Fault]) -> CommandError:
+    count = f"{len(faults)} faults" if len(faults) != 1 else "a fault"
+    lines = [
+        f"{name}:{fault.line}:{fault.column}: {fault.path + ': ' if fault.path else ''}{fault.text}" for fault in faults
+    ]
+    return CommandError("\n".join([f"{name} has {count}; nothing was changed", *lines]))
+
+
+def _trouble(failure: CommandError) -> CommandError:
+    failure.exit_code = TROUBLE
+    return failure
