@@ -34,7 +34,7 @@ PROBE_S: Final = 1.0
 PENDING_PER_PEER: Final = 64
 """Connections from one address that may be without a name at once."""
 TOLD_MAX: Final = 1024
-TOLD_PER_PEER: Final = 8
+TOLD_PER_PEER: Final = 16
 """Addresses that are remembered, and reasons of each, so that each is told once and nobody fills the log."""
 CHUNK: Final = 1 << 16
 _ECHO: Final = bytes([framing.VERSION, framing.ECHO_REQUEST, 0, 8, 0xFF, 0xFF, 0xFF, 0xFF])

@@ -143,8 +143,8 @@ def check_overlay_server(certificate: Any) -> None:
 
 # By OpenSSL's words for it (its error's reason): what the other end did, as seen from here.
 _REASONS: Final = {
-    "WRONG_VERSION_NUMBER": "what answers there does not speak TLS",
-    "HTTP_REQUEST": "what answers there does not speak TLS",
+    "WRONG_VERSION_NUMBER": "the other end does not speak TLS",
+    "HTTP_REQUEST": "the other end does not speak TLS",
     "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.2 or later",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.2 or later",
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate",

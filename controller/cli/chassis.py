@@ -37,11 +37,13 @@ def change(draft: Draft, args: Namespace) -> None:
     if args.vtep is not None or args.encap is not None:
         own = _own_vteps(draft, row)
         changes["vteps"] = as_set(_references(draft, _vteps(args, own), own))
+    ids = dict(row["external_ids"][1])
     if args.take_over:
-        changes["external_ids"] = [
-            "map",
-            sorted([k, v] for k, v in {**dict(row["external_ids"][1]), "take-over": "true"}.items()),
-        ]
+        ids["take-over"] = "true"
+    if args.openflow_from is not None:
+        ids["openflow-from"] = ",".join(written.ips(args.openflow_from))
+    if ids != dict(row["external_ids"][1]):
+        changes["external_ids"] = ["map", sorted([key, value] for key, value in ids.items() if value)]
     draft.update("Chassis", row, changes)
 
 

@@ -67,6 +67,12 @@ CHASSIS: Final = (
             CHASSIS_NAME,
             arg("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT], unix:/path or dial-in"),
             *_chassis(False),
+            several(
+                "--openflow-from",
+                "IP",
+                "a further address its switch may connect from, where that is none of its OVSDB server's or VTEPs'; "
+                "replaces all; none: no further one",
+            ),
             arg("--take-over", action="store_true", default=None, help="take it even from another overlay database"),
         ),
         ("chassis-set h1 --vtep 192.0.2.11", "chassis-set h1 --encap vxlan,gre --datapath auto"),
