@@ -40,13 +40,13 @@ def overlayctl() -> list[str]:
     return _script("overlayctl", "controller.cli.main")
 
 
-def start(netns: str, home: Path, *options: str) -> Background:
+def start(netns: str, home: Path, *options: str, env: dict[str, str] | None = None) -> Background:
     """Start `ryu-manager overlay_app` with a database of its own in `home`, where its log goes too."""
     return namespaces.start(
         netns,
         [*ryu_manager(), "overlay_app", *options],
         log(home),
-        env=controller_environment(home),
+        env=env or controller_environment(home),
         cwd=home,
     )
 

@@ -65,7 +65,7 @@ class Lab(Fabric):
         """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without."""
         home = self.directory / CONTROLLER
         self.narrate(CONTROLLER, ["ryu-manager", "overlay_app", *options])
-        self._controller = controller.start(self.netns(CONTROLLER), home, *options)
+        self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=self.environment(CONTROLLER))
         self._started.append(self._controller)
         self._remember(CONTROLLER, self._controller.process)
         controller.await_database(self._controller, home, patience)
