@@ -25,6 +25,7 @@ from ovsdb import (
     json_parser,
     tls,
     tls_stream,
+    whole_characters,
 )
 from ovsdb.snapshot import DIAL_IN
 
@@ -45,6 +46,7 @@ SLICE_S: Final = 0.005
 ovs.vlog.Vlog.set_level("any", "any", "off")
 
 json_parser.install()
+whole_characters.install()
 
 NEW: Final = "not connected yet"
 """The fault of a session that was never connected."""
