@@ -158,7 +158,8 @@ class Session:
                 if name == "disconnected" and self.idl.unfit:
                     self.fault, self.idl.unfit = f"{self.idl.session_name()}: {self.idl.unfit}", ""
                 if error == errno.ENOTCONN and self.remote.startswith(DIAL_IN):
-                    self.fault = "it has not dialled in; on the host: ovs-vsctl set-manager tcp:CONTROLLER:6641"
+                    kind = "ssl" if os.environ.get(tls.VARIABLE) else "tcp"
+                    self.fault = f"it has not dialled in; on the host: ovs-vsctl set-manager {kind}:CONTROLLER:6641"
                 inner(now, error)
 
             setattr(reconnect, name, note)

@@ -178,3 +178,50 @@ def test_what_rights_do_not_cover(served: Served, h1: Connection) -> None:
     with connect(served.root) as controller:
         assert controller.call("lock", ["overlay_controller"]) == {"locked": True}
         assert h1.call("steal", ["overlay_controller"]) == {"locked": True}
+
+
+def test_other_rights_count_when_the_server_listens_anew(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role given to a connection that is there already is no protection yet: `connection-set` says so."""
+    monkeypatch.setenv(tls.VARIABLE, str(served.pki / "h1"))
+    remote = "--remote=db:Overlay,Overlay_Global,connections"
+    target = f"pssl:{free_port()}:127.0.0.1"
+    where = f"ssl:127.0.0.1:{target.split(':')[1]}"
+
+    def may_write() -> bool:
+        try:
+            with connect(where) as database:
+                database.transact([{"op": "update", "table": "Tenant", "where": [], "row": {"description": "x"}}])
+        except TransactionError:
+            return False
+        return True
+
+    def settled(listens: bool) -> None:
+        deadline = time.monotonic() + 15
+        while _answers(where) != listens:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def listen(connection: list[Any], *operations: Operation) -> None:
+        where_: list[Any] = []
+        row = {"connections": ["set", connection]}
+        database.transact([*operations, {"op": "update", "table": "Overlay_Global", "where": where_, "row": row}])
+
+    with (
+        serving(tmp_path, remote, *options(served.pki / "controller")) as root,
+        connect(root) as database,
+    ):
+        grant(root)
+        database.transact([insert("Overlay_Global", {})])
+        listen([["named-uuid", "c"]], insert("Connection", {"target": target}, "c"))
+        settled(True)
+        assert may_write()
+        database.transact([{"op": "update", "table": "Connection", "where": [], "row": {"role": rights.ROLE}}])
+        time.sleep(4)
+        assert may_write()
+        listen([])
+        settled(False)
+        listen([["named-uuid", "c"]], insert("Connection", {"target": target, "role": rights.ROLE}, "c"))
+        settled(True)
+        assert not may_write()

@@ -29,7 +29,14 @@ def add(draft: Draft, args: Namespace) -> None:
 
 def change(draft: Draft, args: Namespace) -> None:
     """`connection-set`."""
-    draft.update("Connection", _get(draft, args.target), _columns(args))
+    row, columns = _get(draft, args.target), _columns(args)
+    draft.update("Connection", row, columns)
+    if any(column in columns and columns[column] != row[column] for column in ("role", "read_only")):
+        # Seen with ovsdb-server 3.1: those who connect later have the old rights as well.
+        draft.say(
+            f"ovsdb-server gives everybody at {row['target']} the old rights until it is restarted, or listens there "
+            "anew: connection-del, 10 s later connection-add"
+        )
 
 
 def delete(draft: Draft, args: Namespace) -> None:

@@ -144,6 +144,32 @@ def test_a_chassis_side_client_tells_of_itself_alone(lab: SecureLab) -> None:
     assert "permission error" in write("h2")
 
 
+def test_a_chassis_dials_in_with_tls(lab: SecureLab) -> None:
+    """h2 connects to the controller instead, by its own certificate; by h1's it is nobody, and without TLS as well."""
+    own = lab.authority.directory
+    one, two = (vm.name for vm in lab.topology.vms[:2])
+
+    def dial(target: str, home: Path) -> None:
+        lab.certify("h2", home)
+        vsctl(lab, "h2", "--no-wait", "set-manager", target)
+
+    lab.overlayctl("chassis-set", "h2", "--ovsdb", "dial-in")
+    dial("ssl:198.51.100.254:6641", own / "h1")
+    eventually(lambda: "its system-id is 'h2', but its certificate is that of 'h1'" in lab.controller_log(), 20)
+    dial("tcp:198.51.100.254:6641", own / "h2")
+    eventually(lambda: "198.51.100.2: TLS: the other end does not speak TLS" in lab.controller_log(), 20)
+    with lab.pinging(one, two) as pinged:
+        dial("ssl:198.51.100.254:6641", own / "h2")
+        eventually(lambda: ready(lab), 30)
+        settle(lab)
+    assert pinged().lost == 0
+    assert vsctl(lab, "h2", "get-controller", "br-int") == "ssl:198.51.100.254:6653"
+    lab.unplug(two)
+    lab.plug(two)
+    lab.wait_up()
+    assert lab.ping(one, two).received > 0
+
+
 def test_nothing_secret_is_written_anywhere(lab: SecureLab) -> None:
     """No line of any key is in any log, database or other file of the lab."""
     keys = list((lab.directory / "pki").rglob("*key.pem"))
