@@ -63,6 +63,11 @@ class EmbeddedServer:
 
     def stop(self, patience: float = 5.0) -> None:
         """Ends it, and returns when it has let go of the file; may be called twice."""
+        self.end(patience)
+        self._lock.close()
+
+    def end(self, patience: float = 5.0) -> None:
+        """The same, but the socket's name stays taken: another server is about to follow."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -70,7 +75,6 @@ class EmbeddedServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self._lock.close()
 
 
 def start(database_path: Path, socket_path: Path, timeout: float = 10.0) -> EmbeddedServer:
@@ -88,10 +92,10 @@ def start(database_path: Path, socket_path: Path, timeout: float = 10.0) -> Embe
     try:
         _wait_until_free(database_path, socket_path)
         backup = _prepare(database_path, programs["ovsdb-tool"])
-        server = _serve(database_path, socket_path, lock, programs, timeout)
         if backup is not None:
-            _upgrade(server, backup)
-        return server
+            # An older schema may not have the table that says where else to listen.
+            _upgrade(_serve(database_path, socket_path, lock, programs, timeout, connections=False), backup)
+        return _serve(database_path, socket_path, lock, programs, timeout)
     except BaseException:
         lock.close()
         raise
@@ -246,17 +250,16 @@ def _prepare(database_path: Path, tool: str) -> Path | None:
 
 
 def _upgrade(server: EmbeddedServer, backup: Path) -> None:
-    """Brings what is served to the present schema."""
+    """Brings what is served to the present schema, and ends the server."""
     try:
         with connect(server.remote) as connection:
             upgrade.upgrade(connection)
-    except BaseException as failure:
-        server.stop()
-        if isinstance(failure, DatabaseError):
-            raise DatabaseError(
-                f"cannot upgrade {server.database}: {failure}; as it was before it is kept in {backup}"
-            ) from None
-        raise
+    except DatabaseError as failure:
+        raise DatabaseError(
+            f"cannot upgrade {server.database}: {failure}; as it was before it is kept in {backup}"
+        ) from None
+    finally:
+        server.end()
 
 
 def _run(command: list[str], failing: str) -> str:
@@ -283,7 +286,12 @@ def _tls_options() -> list[str]:
 
 
 def _serve(
-    database_path: Path, socket_path: Path, lock: IO[str], programs: dict[str, str], timeout: float
+    database_path: Path,
+    socket_path: Path,
+    lock: IO[str],
+    programs: dict[str, str],
+    timeout: float,
+    connections: bool = True,
 ) -> EmbeddedServer:
     log = database_path.with_suffix(".log")
     command = [
@@ -295,7 +303,7 @@ def _serve(
         str(database_path),
         f"--remote=punix:{socket_path}",
         # Where else it listens, and for whom, is declared in the database itself.
-        f"--remote=db:{DATABASE},Overlay_Global,connections",
+        *([f"--remote=db:{DATABASE},Overlay_Global,connections"] if connections else []),
         *_tls_options(),
         f"--unixctl={socket_path.with_suffix('.ctl')}",
         f"--pidfile={socket_path.with_suffix('.pid')}",
