@@ -291,6 +291,7 @@ def _serve(
     lock: IO[str],
     programs: dict[str, str],
     timeout: float,
+    *,
     connections: bool = True,
 ) -> EmbeddedServer:
     log = database_path.with_suffix(".log")
