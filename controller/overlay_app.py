@@ -29,7 +29,7 @@ from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
-from ovsdb import embedded, paths, remotes, rpc, tls
+from ovsdb import embedded, paths, remotes, rpc, tls, upgrade
 from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
 
@@ -235,6 +235,7 @@ def check_named(database: str) -> str:
         remotes.remotes(database)
         with contextlib.suppress(rpc.UnreachableError), rpc.connect(database) as connection:
             connection.select("Overlay_Global")
+            upgrade.check(connection)
     except ValueError as error:
         raise rpc.DatabaseError(f"OVERLAY_DB: {error}") from error
     return database

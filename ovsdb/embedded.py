@@ -67,7 +67,7 @@ class EmbeddedServer:
         self._lock.close()
 
     def end(self, patience: float = 5.0) -> None:
-        """Ends it, but keeps the socket's name."""
+        """The same, but the socket's name stays taken: another server is about to follow."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -93,8 +93,8 @@ def start(database_path: Path, socket_path: Path, timeout: float = 10.0) -> Embe
         _wait_until_free(database_path, socket_path)
         backup = _prepare(database_path, programs["ovsdb-tool"])
         if backup is not None:
-            # Where else it shall listen an older database does not say, and ovsdb-server would not start.
-            _upgrade(_serve(database_path, socket_path, lock, programs, timeout, listening=False), backup)
+            # An older schema may not have the table that says where else to listen.
+            _upgrade(_serve(database_path, socket_path, lock, programs, timeout, connections=False), backup)
         return _serve(database_path, socket_path, lock, programs, timeout)
     except BaseException:
         lock.close()
@@ -254,14 +254,12 @@ def _upgrade(server: EmbeddedServer, backup: Path) -> None:
     try:
         with connect(server.remote) as connection:
             upgrade.upgrade(connection)
+    except DatabaseError as failure:
+        raise DatabaseError(
+            f"cannot upgrade {server.database}: {failure}; as it was before it is kept in {backup}"
+        ) from None
+    finally:
         server.end()
-    except BaseException as failure:
-        server.stop()
-        if isinstance(failure, DatabaseError):
-            raise DatabaseError(
-                f"cannot upgrade {server.database}: {failure}; as it was before it is kept in {backup}"
-            ) from None
-        raise
 
 
 def _run(command: list[str], failing: str) -> str:
@@ -294,9 +292,8 @@ def _serve(
     programs: dict[str, str],
     timeout: float,
     *,
-    listening: bool = True,
+    connections: bool = True,
 ) -> EmbeddedServer:
-    """Starts it, `listening` also where the database says."""
     log = database_path.with_suffix(".log")
     command = [
         programs["setpriv"],
@@ -307,7 +304,7 @@ def _serve(
         str(database_path),
         f"--remote=punix:{socket_path}",
         # Where else it listens, and for whom, is declared in the database itself.
-        *([f"--remote=db:{DATABASE},Overlay_Global,connections"] if listening else []),
+        *([f"--remote=db:{DATABASE},Overlay_Global,connections"] if connections else []),
         *_tls_options(),
         f"--unixctl={socket_path.with_suffix('.ctl')}",
         f"--pidfile={socket_path.with_suffix('.pid')}",

@@ -9,7 +9,6 @@ schema. Each stage has a version number of its own, so an upgrade that was cut o
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +17,7 @@ from ovsdb import fill, stages
 from ovsdb.paths import schema
 from ovsdb.rpc import Connection, DatabaseError, TransactionError, UnreachableError, connect
 from ovsdb.stages import Schema, is_stage, numbers, released
+from ovsdb.versions import VersionError, check, present
 
 __all__ = ["VersionError", "check", "is_stage", "numbers", "present", "released", "upgrade"]
 
@@ -28,34 +28,6 @@ PATIENCE: Final = 60.0
 ATTEMPTS: Final = 20
 """How often a step is tried that others' writes or a new leader stand in the way of."""
 PAUSE: Final = 0.2
-
-
-class VersionError(DatabaseError):
-    """A database of another schema version than the program's."""
-
-
-def present() -> str:
-    """The version of the schema in this package."""
-    found = re.search(r'"version": *"([0-9.]+)"', schema().read_text())
-    if found is None:
-        raise DatabaseError(f"{schema()} has no version")
-    return found.group(1)
-
-
-def check(connection: Connection) -> None:
-    """Raises VersionError, with what to do, unless the database is of the present version."""
-    version, ours = connection.version(), present()
-    if numbers(version) == numbers(ours):
-        return
-    what = f"the overlay database at {connection.listed} is of schema version {version}"
-    if numbers(version) > numbers(ours):
-        raise VersionError(f"{what}, newer than this program's {ours}; upgrade ovs-overlay on this host")
-    if is_stage(version):
-        raise VersionError(
-            f"{what}: its upgrade from {released(version)} is under way or was cut off; "
-            f"to finish it: overlayctl db-upgrade"
-        )
-    raise VersionError(f"{what}, and this program's is {ours}; to upgrade it in place: overlayctl db-upgrade")
 
 
 def upgrade(connection: Connection, say: Callable[[str], None] = lambda _: None) -> tuple[str, str]:

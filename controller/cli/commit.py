@@ -132,7 +132,7 @@ def _accounts(draft: Draft, request: Request, change: str) -> list[Operation]:
         # Of two that insert it at once, one breaks the table's maxRows, and comes back to the above.
         first = {"database_id": new_uuid(), "nb_cfg": 1, "epoch": int(deletes)}
         operations.append({"op": "insert", "table": "Overlay_Global", "row": first})
-    log = {"request": request.id, "at": now, "by": _who(), "what": request.what[:WHAT]}
+    log = {"request": request.id, "at": now, "by": who(), "what": request.what[:WHAT]}
     return [
         *operations,
         {"op": "delete", "table": "Change", "where": [["at", "<", now - KEPT_FOR]]},
@@ -182,7 +182,8 @@ def _unanswered(failure: UnreachableError, request: Request) -> str:
     )
 
 
-def _who() -> str:
+def who() -> str:
+    """Who runs this command, for the log of changes."""
     import pwd
 
     try:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from controller.cli.errors import CommandError
 from ovsdb.rpc import GRACE, Connection, Operation, Row, UnreachableError, connect, select
+
+READING: Final = frozenset({"select", "wait", "comment"})
+"""Operations that write nothing."""
 
 
 class Database:
@@ -36,7 +39,8 @@ class Database:
     def open(self) -> Connection:
         """The connection, made if there is none."""
         if self._connection is None:
-            self._connection = connect(self.listed)
+            # To be read from, a member that is cut off from its cluster will do where no other does.
+            self._connection = connect(self.listed, stale=True)
         return self._connection
 
     def close(self) -> None:
@@ -48,6 +52,8 @@ class Database:
     def transact(self, operations: Sequence[Operation], timeout: float = GRACE) -> list[Any]:
         """As `ovsdb.rpc.Connection.transact`."""
         try:
+            if not all(operation["op"] in READING for operation in operations):
+                self.majority()
             return self.open().transact(operations, timeout)
         except UnreachableError:
             self._next()
@@ -58,6 +64,14 @@ class Database:
         rows: list[Row] = self.transact([select(table, where)])[0]["rows"]
         return rows
 
+    def majority(self) -> Connection:
+        """The connection, to a server that can write."""
+        served = self.open().served
+        if served is not None and not served.connected:
+            self.close()
+            self._connection = connect(self.listed)
+        return self.open()
+
     def _next(self) -> None:
         # The one that failed is asked last: a server that hangs takes connections, and answers nothing.
         self.close()
@@ -65,13 +79,20 @@ class Database:
         self.listed = ",".join([*others, first])
 
 
-def opened(named: str | None) -> Database:
-    """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be."""
+def opened(named: str | None, any_version: bool = False) -> Database:
+    """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be.
+
+    One of another schema version is refused but with `any_version`.
+    """
     from ovsdb.paths import default_database, named_database
 
     database = Database(named or default_database())
     try:
-        database.open()
+        connection = database.open()
+        if not any_version:
+            from ovsdb.versions import check
+
+            check(connection)
     except ValueError as malformed:
         raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
     except UnreachableError as failure:

@@ -111,7 +111,7 @@ def _wait(where: str, timeout: float, conditions: Sequence[Operation]) -> bool:
             left = max(0.0, deadline - time.monotonic())
             span = min(left, SLICE)
             try:
-                database = database or connect(where)
+                database = database or connect(where, stale=True)
                 database.transact(
                     [{**condition, "timeout": int(span * 1000)} for condition in conditions], span + SLICE
                 )
