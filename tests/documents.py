@@ -92,7 +92,7 @@ def documents(draw: st.DrawFn) -> Document:
             draw(TEXT),
             draw(PAIRS),
         )
-    targets = draw(st.sets(st.sampled_from(("ptcp:0:127.0.0.1", "punix:/nowhere/socket", "ptcp:0:[::1]"))))
+    targets = draw(st.sets(st.sampled_from(("ptcp:6642:127.0.0.1", "pssl:6643:0.0.0.0", "ptcp:6644:[2001:db8::1]"))))
     connections = {
         target: Connection(
             target,

@@ -21,6 +21,7 @@ from controller.cli.declarative.write import written
 from controller.cli.draft import Draft
 from controller.cli.main import main
 from ovsdb.rpc import Connection
+from tests.cli.words import TABLES as EVERY_TABLE
 from tests.documents import documents, parts
 from tests.overlay_database import needs_ovsdb
 
@@ -86,6 +87,7 @@ def test_apply_makes_the_database_what_the_file_says(
 ) -> None:
     """Whatever was there before; and what a file does not speak of stays as it was."""
     first, second = pair
+    database.transact([{"op": "delete", "table": table, "where": []} for table in EVERY_TABLE])
     for document in first, second:
         applied(tmp_path, document)
         assert declared(database) == document
@@ -122,17 +124,15 @@ def test_a_round_trip_through_an_empty_database_is_lossless(
     database: Connection, run: Callable[..., str], tmp_path: Path
 ) -> None:
     """Every column that a person or a program may write, and no column that only the controller does."""
-    from tests.cli.words import TABLES as ALL
-
     example = (Path(__file__).parent.parent / "golden" / "net.yaml").read_text(encoding="utf-8")
     (tmp_path / "net.yaml").write_text(example, encoding="utf-8")
     run(f"apply -f {tmp_path / 'net.yaml'}")
     assert run("export") == example
-    rows = {table: database.select(table) for table in ALL}
+    rows = {table: database.select(table) for table in EVERY_TABLE}
     for table in TABLES:
         for column in set(rows[table][0]) - {"_uuid", "_version"} - CONTROLLERS.get(table, set()):
             assert any(row[column] not in (["set", []], ["map", []], "", 0) for row in rows[table]), (table, column)
-    database.transact([{"op": "delete", "table": table, "where": []} for table in ALL])
+    database.transact([{"op": "delete", "table": table, "where": []} for table in EVERY_TABLE])
     run(f"apply -f {tmp_path / 'net.yaml'}")
     assert run("export") == example
 

@@ -68,6 +68,11 @@ def faults(text: str | bytes) -> Iterator[str]:
         ("version: 1\ntenants:\n  a: {external-ids: [x]}", "3:21: tenants.a.external-ids: a list; expected a mapping"),
         ("version: 1\ntenants:\n  a: {external-ids: {k: ~}}", "3:25: tenants.a.external-ids.k: nothing is written"),
         ("version: 1\noptions: {a: [b]}", "2:14: options.a: a list; expected a single value"),
+        ("version: 1\nchassis:", "2:9: chassis: nothing is written here; if there shall be none: chassis: {}"),
+        (
+            NETWORK + "    ports: ~",
+            "6:12: networks.red.ports: nothing is written here; if there shall be none: ports: {}",
+        ),
         # Networks.
         ("version: 1\nnetworks:\n  red:", "3:3: networks.red: no tenant; expected tenant: NAME"),
         ("version: 1\nnetworks:\n  red: {tenant: a}", "3:3: networks.red: no vni; expected vni: NUMBER, 1..16777215"),
@@ -75,7 +80,10 @@ def faults(text: str | bytes) -> Iterator[str]:
             "version: 1\ntenants: {acem: }\n" + NETWORK[11:],
             "5:13: networks.red.tenant: no tenant 'acme' in tenants; did",
         ),
-        ("version: 1\ntenants: \n" + NETWORK[11:], "5:13: networks.red.tenant: no tenant 'acme' in tenants; there is"),
+        (
+            "version: 1\ntenants: {}\n" + NETWORK[11:],
+            "5:13: networks.red.tenant: no tenant 'acme' in tenants; there is",
+        ),
         (NETWORK.replace("100", "0"), "5:10: networks.red.vni: VNI 0 is not in 1..16777215"),
         (NETWORK.replace("100", "1_0"), "5:10: networks.red.vni: VNI '1_0' is not a number"),
         (NETWORK.replace("100", "0x64"), "5:10: networks.red.vni: VNI '0x64' is not a number"),
@@ -211,10 +219,14 @@ def faults(text: str | bytes) -> Iterator[str]:
             CHASSIS + "  h1: {ovsdb: dial-in, vteps: [1.1.1.1]}\n  h2: {ovsdb: dial-in, vteps: [{ip: 1.1.1.1}]}",
             "4:37: chassis.h2.vteps[0].ip: VTEP 1.1.1.1 is that of chassis 'h1' (line 3) already",
         ),
-        ("version: 1\nconnections: {6640: }", "2:15: connections.6640: connection '6640' is not of the form ptcp:PORT"),
+        (
+            "version: 1\nconnections: {ptcp:1: , 'ptcp:1:127.0.0.1': }",
+            '2:25: connections."ptcp:1:127.0.0.1": ptcp:1:127.0.',
+        ),
+        ("version: 1\nconnections: {6640: }", "2:15: connections.6640: '6640' is not of the form pssl:PORT"),
         (
             "version: 1\nconnections: {ptcp:1: {max-backoff: 9}}",
-            'connections."ptcp:1".max-backoff: max-backoff 9: expect',
+            'connections."ptcp:1:127.0.0.1".max-backoff: max-backoff 9: expect',
         ),
     ],
 )

@@ -14,7 +14,6 @@ from controller.cli.declarative.document import AUTO, FAMILIES
 from controller.cli.errors import CommandError
 
 NUMBER: Final = re.compile(r"[0-9]{1,15}")
-TARGET: Final = re.compile(r"p?(tcp|ssl|unix):[^\s]+")
 
 
 def by_option(check: Callable[..., Any], *more: Any) -> Callable[[str], Any]:
@@ -36,6 +35,7 @@ encap = by_option(written.encap)
 subnet = by_option(written.subnet)
 span = by_option(written.span)
 pair = by_option(written.pair)
+target = by_option(written.listener)
 
 
 def name(what: str) -> Callable[[str], str]:
@@ -90,16 +90,6 @@ def unknown_unicast(written_text: str) -> str:
 def ovsdb(chassis: str) -> Callable[[str], Any]:
     """Where the OVSDB server of a chassis of this name is reached."""
     return by_option(written.ovsdb, chassis)
-
-
-def target(written_text: str) -> str:
-    """Where the overlay database's server listens or connects to, as ovsdb-server(1) has it."""
-    if not TARGET.fullmatch(written_text):
-        raise ValueError(
-            f"connection {written_text!r} is not of the form ptcp:PORT[:IP], pssl:PORT[:IP], punix:/PATH, "
-            f"tcp:IP:PORT or ssl:IP:PORT"
-        )
-    return written_text
 
 
 def optional(check: Callable[[str], list[Any]]) -> Callable[[str], Any]:

@@ -29,10 +29,6 @@ def enact(draft: Draft, changes: Sequence[Change]) -> None:
                 columns = _columns(draft, change.will, row, rows)
                 uuid = _write(draft, table, row, columns)
                 rows[table][change.name] = {**columns, "_uuid": ref(uuid)}
-    for change in changes:
-        if change.kind == "network" and change.was is not None and change.will is not None:
-            # Ports that the file does not have keep their addresses.
-            networks.fits(draft, rows["Network"][change.name])
     for kind, table in reversed(TABLES.items()):
         for change in changes:
             if change.kind == kind and change.will is None:
@@ -41,8 +37,16 @@ def enact(draft: Draft, changes: Sequence[Change]) -> None:
                     networks.remove(draft, row, cascade=True)
                 else:
                     draft.delete(table, row)
+    for change in changes:
+        if change.kind == "network" and change.was and change.will and _plan(change.was) != _plan(change.will):
+            # Ports that the file does not have keep their addresses.
+            networks.fits(draft, rows["Network"][change.name])
     _connections(draft, [change for change in changes if change.kind == "connection"])
     _pairs(draft, [change for change in changes if change.kind in PAIRS])
+
+
+def _plan(network: Network) -> tuple[tuple[str, ...], ...]:
+    return network.subnets, network.gateways, network.ranges, network.excludes
 
 
 def _columns(draft: Draft, will: Any, row: Row | None, rows: Named) -> Row:

@@ -57,11 +57,17 @@ class Faults:
 
     def things(self, node: Node | None, path: str, check: Check) -> Iterator[tuple[str, Scalar, Node]]:
         """The same of a mapping whose keys are names."""
-        for name, key, value in self.entries(node, path):
+        lines: dict[str, int] = {}
+        for text, key, value in self.entries(node, path):
             try:
-                yield check(name), key, value
+                name = check(text)
             except ValueError as refusal:
-                self.add(key, below(path, name), str(refusal))
+                self.add(key, below(path, text), str(refusal))
+                continue
+            if name in lines:  # two spellings of one
+                self.add(key, below(path, text), f"{name} stands in line {lines[name]} already")
+            lines[name] = key.line
+            yield name, key, value
 
     def refuse(self, found: Found, text: str) -> None:
         """Something is wrong with this value."""
@@ -97,6 +103,15 @@ class Fields:
             else:
                 faults.add(at, below(path, name), f"unknown key {name!r}; {_meant(name, known)}")
         return cls(faults, key, path, items)
+
+    def sections(self, *names: str) -> None:
+        """Refuses those of these mappings in which nothing is written: who means that there shall be none says so."""
+        for name in names:
+            node = self.items.get(name)
+            if isinstance(node, Scalar) and node.empty:
+                self.faults.add(
+                    node, self.below(name), f"nothing is written here; if there shall be none: {name}: {{}}"
+                )
 
     def below(self, name: str) -> str:
         """The path of a field."""

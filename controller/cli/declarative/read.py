@@ -80,6 +80,7 @@ def read(data: bytes) -> Read:
 
 def _document(faults: Faults, root: Node) -> Document:
     top = Fields.of(faults, root, root, "", SECTIONS)
+    top.sections(*SECTIONS[1:])
     if isinstance(root, yaml_nodes.Mapping) or (isinstance(root, Scalar) and root.empty):
         top.one("version", _version, needed=str(VERSION))
     tenants = networks = chassis = connections = None
@@ -136,6 +137,7 @@ def _networks(
     for name, key, node in faults.things(section, "networks", checks.name("network")):
         row = Fields.of(faults, key, node, below("networks", name), NETWORK)
         found[name] = _network(row, name, tenants, vnis)
+        row.sections("ports")
         if "ports" in row.items:
             stated.add(name)
             _ports(row, found[name], names, ports)
