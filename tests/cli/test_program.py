@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_help_has_examples_that_are_right(capsys: pytest.CaptureFixture[str]) ->
         assert "examples:\n  overlayctl " in capsys.readouterr().out
         assert VERBS[verb].examples
         for example in VERBS[verb].examples:
-            assert verb in [args.verb for args in parse_all(shlex.split(example))]
+            assert verb in [args.verb for args in parse_all(shlex.split(re.split(" [<>|] ", example)[0]))]
 
 
 @pytest.mark.parametrize("line", ["--help", "show", "port-add x --net red --mac 02:00:00:00:00:09"])
