@@ -11,8 +11,10 @@ SHOW_JSON: Final = """\
   database, configured, installed    the server; the last configuration asked for, and installed, by --wait
   alarm       what stopped the controller, in words; empty when nothing did
   chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, flows, error}]; vteps: [{ip, encaps}]
-  networks    [{name, tenant, vni, encap, ports, undeclared, neighbors}]
-    ports       [{name, mac, ips, status, places}]; status: up, down, problem, not plugged in
+  networks    [{name, tenant, vni, encap, mtu, subnets, ports, undeclared, neighbors}]
+    subnets     [{subnet, used, free, gateway}]
+    ports       [{name, mac, ips, status, places}]
+                status: up, down, problem, not plugged in, disabled
     undeclared  [place]: interfaces that joined by VNI
     neighbors   [{ip, mac, chassis, interface}]: learned
   pending     [{name, address, vtep, ovs_version}]: chassis that ask to join
