@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -16,8 +17,10 @@ class Database:
     Every method raises UnreachableError when the server does not answer; the next call connects anew.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, reads: bool = False) -> None:
         self.listed = where
+        self._reads = reads
+        """Whether a member that can commit nothing will do, if there is no other."""
         self._connection: Connection | None = None
 
     def __enter__(self) -> Database:
@@ -36,7 +39,7 @@ class Database:
     def open(self) -> Connection:
         """The connection, made if there is none."""
         if self._connection is None:
-            self._connection = connect(self.listed)
+            self._connection = connect(self.listed, stale=self._reads)
         return self._connection
 
     def close(self) -> None:
@@ -65,13 +68,18 @@ class Database:
         self.listed = ",".join([*others, first])
 
 
-def opened(named: str | None) -> Database:
-    """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be."""
+def opened(named: str | None, reads: bool = False) -> Database:
+    """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be.
+
+    Who only `reads` may be served by a member that lost its cluster, and is told so.
+    """
     from ovsdb.paths import default_database, named_database
 
-    database = Database(named or default_database())
+    database = Database(named or default_database(), reads)
     try:
-        database.open()
+        served = database.open().served
+        if served is not None and not served.connected:
+            print(f"overlayctl: {database.where} is cut off from its cluster: this may be old", file=sys.stderr)
     except ValueError as malformed:
         raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
     except UnreachableError as failure:

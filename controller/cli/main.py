@@ -46,7 +46,7 @@ def run(commands: Sequence[Namespace], argv: Sequence[str]) -> int:
     from ovsdb.rpc import DatabaseError, WrongDatabaseError
 
     try:
-        with opened(first.db) as database:
+        with opened(first.db, all(args.reads for args in commands)) as database:
             return run_on(database, commands, argv)
     except WrongDatabaseError as failure:
         raise CommandError(f"{failure}; name the overlay database with --db or OVERLAY_DB") from None
