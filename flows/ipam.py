@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from itertools import pairwise
 from typing import Final
@@ -210,20 +211,12 @@ def outside(to: Plan, taken: Iterable[str]) -> list[str]:
             belongs(ip, to)
         except ValueError:
             wrong.append(ip)
-    return sorted(wrong, key=lambda ip: (":" in ip, ip if not _is_address(ip) else f"{int(address(ip)):040}"))
+    return sorted(wrong, key=lambda ip: (_number(ip) or (0, 0), ip))
 
 
 def spelled(version: int, number: int) -> str:
     """An address as it is written, in the canonical spelling (RFC 5952)."""
     return str(IPv4Address(number) if version == 4 else IPv6Address(number))
-
-
-def _is_address(written: str) -> bool:
-    try:
-        ipaddress.ip_address(written)
-    except ValueError:
-        return False
-    return True
 
 
 def _gateway(written: str, nets: Sequence[Subnet]) -> Address:
@@ -293,8 +286,17 @@ def _gaps(offered: Sequence[Span], blocked: Sequence[Span]) -> Iterator[Span]:
 
 
 def _numbers(taken: Iterable[str]) -> set[tuple[int, int]]:
-    parsed = (ipaddress.ip_address(ip) for ip in taken if _is_address(ip))
-    return {(each.version, int(each)) for each in parsed}
+    return {number for number in map(_number, taken) if number is not None}
+
+
+@lru_cache(1 << 16)
+def _number(written: str) -> tuple[int, int] | None:
+    # Who chooses many addresses in a row comes with the same ones taken, each time.
+    try:
+        parsed = ipaddress.ip_address(written)
+    except ValueError:
+        return None
+    return parsed.version, int(parsed)
 
 
 def _exhausted(to: Plan, version: int, taken: Iterable[str]) -> str:

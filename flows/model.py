@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-import netaddr
-
 MAX_VNI: Final = (1 << 24) - 1
 """The largest VNI (RFC 7348); 0 is not used, for a GRE packet without a key has it."""
 
@@ -59,6 +57,8 @@ def mac(written: str) -> str:
 
 def ip(written: str) -> str:
     """A unicast address, IPv4 or IPv6, in canonical spelling (RFC 5952 for v6); ValueError when it is none."""
+    import netaddr  # takes as long as a whole command that needs MACs and VNIs alone
+
     try:
         address = netaddr.IPAddress(written, 6 if ":" in written else 4, flags=netaddr.INET_PTON)
     except (netaddr.AddrFormatError, ValueError, TypeError):

@@ -85,27 +85,25 @@ def await_end(pid: int, timeout: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def insert_network(remote: str, name: str, vni: int) -> None:
+def insert_tenant(remote: str, name: str) -> None:
     with connect(remote) as database:
-        tenant = {"op": "insert", "table": "Tenant", "row": {"name": "t"}, "uuid-name": "tenant"}
-        row = {"name": name, "tenant": ["named-uuid", "tenant"], "vni": vni, "encap": "vxlan"}
-        database.transact([tenant, {"op": "insert", "table": "Network", "row": row}])
+        database.transact([{"op": "insert", "table": "Tenant", "row": {"name": name}}])
 
 
-def networks(remote: str) -> list[str]:
+def tenants(remote: str) -> list[str]:
     with connect(remote) as database:
-        return sorted(row["name"] for row in database.select("Network"))
+        return sorted(row["name"] for row in database.select("Tenant"))
 
 
 def test_it_makes_the_file_serves_it_and_keeps_it(places: tuple[Path, Path]) -> None:
     with running(*places) as server:
         assert server.remote == f"unix:{places[1]}"
         assert server.poll() is None
-        insert_network(server.remote, "red", 100)
+        insert_tenant(server.remote, "red")
     assert "ended (SIGTERM)" in (server.poll() or "")
     assert not places[1].exists()
     with running(*places) as server:
-        assert networks(server.remote) == ["red"]
+        assert tenants(server.remote) == ["red"]
     assert places[0].with_suffix(".log").exists()
 
 
@@ -120,13 +118,13 @@ def test_its_end_is_told(places: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("kind", ["plain", "eventlet"])
 def test_it_dies_with_its_parent(places: tuple[Path, Path], kind: str) -> None:
     with parent(*places, kind) as (controller, child):
-        insert_network(f"unix:{places[1]}", "red", 100)
+        insert_tenant(f"unix:{places[1]}", "red")
         time.sleep(0.2)
         os.kill(child, 0)
         os.kill(controller, signal.SIGKILL)
         await_end(child)
     with running(*places) as server:
-        assert networks(server.remote) == ["red"]
+        assert tenants(server.remote) == ["red"]
 
 
 def test_it_can_be_started_anew_at_once(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +161,7 @@ def test_a_second_controller_is_told_of_the_first(places: tuple[Path, Path]) -> 
             embedded.start(*places)
         for part in (f"pid {controller}", str(places[0]), f"OVERLAY_DB=unix:{places[1]}"):
             assert part in str(refused.value)
-        assert networks(f"unix:{places[1]}") == []
+        assert tenants(f"unix:{places[1]}") == []
 
 
 def test_a_second_server_on_one_file_is_told_of_the_first(places: tuple[Path, Path], tmp_path: Path) -> None:
@@ -172,7 +170,7 @@ def test_a_second_server_on_one_file_is_told_of_the_first(places: tuple[Path, Pa
             embedded.start(places[0], tmp_path / "run2" / "overlay.sock")
         for part in (str(places[0]), f"pid {child}", f"OVERLAY_DB=unix:{places[1]}"):
             assert part in str(refused.value)
-        assert networks(f"unix:{places[1]}") == []
+        assert tenants(f"unix:{places[1]}") == []
 
 
 def test_a_living_servers_socket_is_not_taken(tmp_path: Path) -> None:
@@ -180,7 +178,7 @@ def test_a_living_servers_socket_is_not_taken(tmp_path: Path) -> None:
         socket_path = Path(remote.removeprefix("unix:"))
         with pytest.raises(DatabaseError, match=rf"another server answers on .*; .*OVERLAY_DB={remote}"):
             embedded.start(tmp_path / "other.db", socket_path)
-        assert networks(remote) == []
+        assert tenants(remote) == []
 
 
 def test_a_dead_servers_socket_is_no_obstacle(places: tuple[Path, Path]) -> None:
@@ -188,23 +186,7 @@ def test_a_dead_servers_socket_is_no_obstacle(places: tuple[Path, Path]) -> None
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(places[1]))
     with running(*places) as server:
-        assert networks(server.remote) == []
-
-
-def test_an_older_file_is_converted_and_a_copy_kept(places: tuple[Path, Path], tmp_path: Path) -> None:
-    older = json.loads(embedded.schema().read_text())
-    older["version"] = "0.9.0"
-    del older["tables"]["Neighbor"], older["tables"]["Network"]["columns"]["external_ids"]
-    (tmp_path / "older.ovsschema").write_text(json.dumps(older))
-    places[0].parent.mkdir()
-    run_tool("create", places[0], tmp_path / "older.ovsschema")
-    with serving(places[0].parent, file=places[0].name) as remote:
-        insert_network(remote, "red", 100)
-    with running(*places) as server:
-        assert networks(server.remote) == ["red"]
-        with connect(server.remote) as database:
-            assert database.select("Neighbor") == []
-    assert run_tool("db-version", f"{places[0]}.backup-0.9.0").strip() == "0.9.0"
+        assert tenants(server.remote) == []
 
 
 def test_a_newer_file_is_left_alone(places: tuple[Path, Path], tmp_path: Path) -> None:
@@ -228,7 +210,7 @@ def test_a_file_that_is_no_database(places: tuple[Path, Path]) -> None:
     assert places[0].read_text() == "hello\n"
     places[0].unlink()
     with running(*places) as server:
-        assert networks(server.remote) == []
+        assert tenants(server.remote) == []
 
 
 def test_a_file_of_another_database(places: tuple[Path, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from controller.cli import networks, ports
 from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 from controller.cli.tables import as_json, print_rows
 from ovsdb.rpc import Row, elements
 
@@ -25,7 +26,11 @@ def check(draft: Draft, args: Namespace) -> None:
         held.setdefault(address["network"][1], []).append(address["ip"])
     for uuid, network in sorted(draft.read("Network").items(), key=lambda item: item[1]["name"]):
         ips = held.get(uuid, [])
-        plan = networks.plan(network)
+        try:
+            plan = networks.plan(network)
+        except CommandError as wrong:
+            findings.append(f"{wrong}; overlayctl net-set {network['name']}")
+            continue
         uses += [
             {"network": network["name"], "subnet": use.subnet, "used": use.used, "free": use.free, "others": use.others}
             for use in ipam.use(plan, ips)

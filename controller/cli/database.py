@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -19,8 +20,10 @@ class Database:
     Every method raises UnreachableError when the server does not answer; the next call connects anew.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, reads: bool = False) -> None:
         self.listed = where
+        self._reads = reads
+        """Whether a member that can commit nothing will do, if there is no other."""
         self._connection: Connection | None = None
 
     def __enter__(self) -> Database:
@@ -39,8 +42,7 @@ class Database:
     def open(self) -> Connection:
         """The connection, made if there is none."""
         if self._connection is None:
-            # To be read from, a member that is cut off from its cluster will do where no other does.
-            self._connection = connect(self.listed, stale=True)
+            self._connection = connect(self.listed, stale=self._reads)
         return self._connection
 
     def close(self) -> None:
@@ -79,20 +81,23 @@ class Database:
         self.listed = ",".join([*others, first])
 
 
-def opened(named: str | None, any_version: bool = False) -> Database:
+def opened(named: str | None, reads: bool = False, any_version: bool = False) -> Database:
     """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be.
 
-    One of another schema version is refused but with `any_version`.
+    Who only `reads` may be served by a member that lost its cluster, and is told so. A database of another schema
+    version is refused but with `any_version`.
     """
     from ovsdb.paths import default_database, named_database
 
-    database = Database(named or default_database())
+    database = Database(named or default_database(), reads)
     try:
         connection = database.open()
         if not any_version:
             from ovsdb.versions import check
 
             check(connection)
+        if connection.served is not None and not connection.served.connected:
+            print(f"overlayctl: {database.where} is cut off from its cluster: this may be old", file=sys.stderr)
     except ValueError as malformed:
         raise CommandError(f"{'--db' if named else 'OVERLAY_DB'} {malformed}") from None
     except UnreachableError as failure:

@@ -87,7 +87,8 @@ class Draft:
             conditions = [[column, "==", value] for column, value in values.items()]
             self._remember(table, self.database.select(table, conditions))
             self._asked.add(question)
-        return [row for _, row in self._rows(table) if meets(row, values)]
+        wanted = [(column, normal(value)) for column, value in values.items()]
+        return [row for _, row in self._rows(table) if all(normal(row[column]) == value for column, value in wanted)]
 
     def row(self, table: str, uuid: str) -> Row | None:
         """The row of this UUID, or None."""

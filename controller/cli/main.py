@@ -7,11 +7,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller.cli.errors import CommandError
 from controller.cli.parser import parse_all
 from controller.cli.verbs.verb import ALONE, DATABASE
+
+if TYPE_CHECKING:
+    from controller.cli.database import Database
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,16 +46,22 @@ def run(commands: Sequence[Namespace], argv: Sequence[str]) -> int:
     from ovsdb.rpc import DatabaseError, WrongDatabaseError
 
     try:
-        with opened(first.db) as database:
-            if first.kind == DATABASE:
-                return _function(first.run)(database, first) or 0
-            from controller.cli.transaction import transact
-
-            transact(database, commands, argv, _function)
+        reads = all(args.reads for args in commands)
+        with opened(first.db, reads, getattr(first, "any_version", False)) as database:
+            return run_on(database, commands, argv)
     except WrongDatabaseError as failure:
         raise CommandError(f"{failure}; name the overlay database with --db or OVERLAY_DB") from None
     except DatabaseError as failure:
         raise CommandError(str(failure)) from None
+
+
+def run_on(database: Database, commands: Sequence[Namespace], argv: Sequence[str]) -> int:
+    """The same, on a database that is open; raises DatabaseError as well."""
+    if commands[0].kind == DATABASE:
+        return _function(commands[0].run)(database, commands[0]) or 0
+    from controller.cli.transaction import transact
+
+    transact(database, commands, argv, _function)
     return 0
 
 

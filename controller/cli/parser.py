@@ -21,7 +21,7 @@ COMMON: Final = (
     ),
     arg(
         "--wait",
-        metavar="db|chassis",
+        metavar="[=db|chassis]",
         choices=("db", "chassis"),
         help="return when every chassis has installed it (--wait, --wait=chassis), or when the controller has read "
         "it (--wait=db)",
@@ -170,6 +170,7 @@ def verb_parser(verb: Verb) -> ArgumentParser:
         run=verb.run,
         kind=verb.kind,
         waits=verb.waits,
+        reads=verb.reads,
         alters=verb.alters,
         options={action.option_strings[0]: action.dest for action in own if action.option_strings},
         refuse=parser.error,

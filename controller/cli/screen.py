@@ -22,6 +22,7 @@ COLOUR_OF: Final = {
     "new": "yellow",
     "down": "yellow",
     "not plugged in": "yellow",
+    "disabled": "yellow",
 }
 KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac", "overlay_ip": "overlay-ip"}
 """The external_ids of an interface, by the column of Binding that keeps each."""
@@ -105,8 +106,12 @@ def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[
             yield ""
         yield (
             f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
-            f"{network['encap']}"
+            f"{network['encap']}" + (f", MTU {network['mtu']}" if network["mtu"] else "")
         )
+        for subnet in network["subnets"]:
+            router = f", gateway {subnet['gateway']}" if subnet["gateway"] else ""
+            full = painted("full", "yellow") if not subnet["free"] else f"{_count(subnet['free'])} free"
+            yield f"    {subnet['subnet']}: {subnet['used']} used, {full}{router}"
         rows = [["port", "mac", "ip", "where", "status"]]
         for port in network["ports"]:
             rows += _port(port)
@@ -128,9 +133,16 @@ def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[
             )
 
 
+def _count(number: int) -> str:
+    """A number that a person can read: those of IPv6 subnets are long."""
+    return str(number) if number < 1_000_000 else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
+
+
 def _port(port: dict[str, Any]) -> Iterator[list[str]]:
     """The lines of a port: one for each of its addresses or places, whichever are more."""
     places = [(_where(place), _status(place)) for place in port["places"]] or [("-", port["status"])]
+    if port["status"] == "disabled":
+        places = [(where, "disabled") for where, _ in places]
     ips = port["ips"] or ["-"]
     for line in range(max(len(places), len(ips))):
         name, mac = (port["name"], port["mac"]) if line == 0 else ("", "")

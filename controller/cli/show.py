@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from controller.cli import chassis, ports, written
+from controller.cli import chassis, networks, ports, written
 from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 from controller.cli.tables import as_json, coloured
-from ovsdb.rpc import Row, optional, uuid_of
+from ovsdb.rpc import Row, elements, optional, uuid_of
 
 TABLES = ("Overlay_Global", "Tenant", "Chassis", "Vtep", "Network", "Port", "Address", "Binding", "Neighbor", "Pending")
 WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip")
@@ -48,12 +49,15 @@ def overview(draft: Draft) -> dict[str, Any]:
     neighbors = defaultdict(list)
     for row in sorted(tables["Neighbor"], key=lambda row: written.ip_order(row["ip"])):
         neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface")})
-    networks = [
+    uses, faults = _uses(draft)
+    shown = [
         {
             "name": row["name"],
             "tenant": tenants[row["tenant"][1]],
             "vni": row["vni"],
             "encap": row["encap"],
+            "mtu": optional(row["mtu"]),
+            "subnets": uses[row["name"]],
             "ports": members[row["name"]],
             "undeclared": of_network[row["name"]],
             "neighbors": neighbors[row["name"]],
@@ -66,7 +70,7 @@ def overview(draft: Draft) -> dict[str, Any]:
         "installed": counters["cur_cfg"],
         "alarm": counters["alarm"],
         "chassis": hosts,
-        "networks": networks,
+        "networks": shown,
         "unresolved": unresolved,
         "pending": [
             {
@@ -77,8 +81,38 @@ def overview(draft: Draft) -> dict[str, Any]:
             }
             for row in sorted(tables["Pending"], key=lambda row: row["name"])
         ],
-        "problems": problems(hosts, bindings),
+        "problems": faults + problems(hosts, bindings),
     }
+
+
+def _uses(draft: Draft) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, str]]]:
+    """How full the subnets of each network are, and which networks contradict themselves."""
+    uses: dict[str, list[dict[str, Any]]] = {}
+    faults = []
+    held = defaultdict(list)
+    for address in draft.read("Address").values():
+        held[address["network"][1]].append(address["ip"])
+    for uuid, row in draft.read("Network").items():
+        uses[row["name"]] = []
+        if not elements(row["subnets"]):
+            continue
+        from flows import ipam
+
+        try:
+            plan = networks.plan(row)
+        except CommandError as wrong:
+            faults.append(
+                {
+                    "where": f"network {row['name']}",
+                    "what": str(wrong).removeprefix(f"network {row['name']!r}: "),
+                    "advice": "",
+                }
+            )
+            continue
+        for use, net in zip(ipam.use(plan, held[uuid]), plan.subnets, strict=True):
+            router = next((str(each) for each in plan.gateways if each in net), None)
+            uses[row["name"]].append({"subnet": use.subnet, "used": use.used, "free": use.free, "gateway": router})
+    return uses, faults
 
 
 def _places(
@@ -108,7 +142,8 @@ def _places(
 
 
 def _port(port: Row, places: list[Any]) -> dict[str, Any]:
-    return {**{key: port[key] for key in ("name", "mac", "ips")}, "status": status(places), "places": places}
+    said = status(places) if port["enabled"] else "disabled"
+    return {**{key: port[key] for key in ("name", "mac", "ips")}, "status": said, "places": places}
 
 
 def status(places: Sequence[dict[str, Any]]) -> str:

@@ -179,14 +179,7 @@ def ovsdb(written: str, chassis: str) -> str:
 
 def listener(written: str) -> str:
     """Where the overlay database's server listens: `pssl:PORT[:IP]` or `ptcp:PORT[:IP]`, on loopback without IP."""
-    if hasattr(remotes, "listen"):
-        return checked(remotes.listen, written)
-    kind, _, rest = written.partition(":")
-    port, _, host = rest.partition(":")
-    if kind not in ("ptcp", "pssl") or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise CommandError(f"{written!r} is not of the form pssl:PORT[:IP] or ptcp:PORT[:IP], such as pssl:6642")
-    address = ip(host.strip("[]")) if host not in ("", "127.0.0.1", "0.0.0.0") else host or "127.0.0.1"
-    return f"{kind}:{int(port)}:" + (f"[{address}]" if ":" in address else address)
+    return checked(remotes.listen, written)
 
 
 def milliseconds(written: str) -> list[int]:

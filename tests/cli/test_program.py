@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -47,10 +48,20 @@ def test_help_has_examples_that_are_right(capsys: pytest.CaptureFixture[str]) ->
         assert "examples:\n  overlayctl " in capsys.readouterr().out
         assert VERBS[verb].examples
         for example in VERBS[verb].examples:
-            assert verb in [args.verb for args in parse_all(shlex.split(example))]
+            assert verb in [args.verb for args in parse_all(shlex.split(re.split(" [<>|] ", example)[0]))]
 
 
-@pytest.mark.parametrize("line", ["--help", "show", "port-add x --net red --mac 02:00:00:00:00:09"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help",
+        "show",
+        "completion names Network",
+        "port-add x --net red --mac 02:00:00:00:00:09 --ip 10.0.0.9",
+        "net-add x --tenant t --vni 7 -- port-add x --net red --ip 2001:db8::1",
+        "--timeout 0 port-add x --net red --ip auto",
+    ],
+)
 @pytest.mark.usefixtures("session")
 def test_a_command_loads_no_more_than_it_needs(line: str) -> None:
     program = (
@@ -64,5 +75,4 @@ def test_a_command_loads_no_more_than_it_needs(line: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     # Each of these costs as much as a short command, or more.
-    assert not {"ovs", "eventlet", "ryu", "logging", "asyncio", "uuid", "subprocess", "email"} & loaded
-    assert ("netaddr" in loaded) == line.startswith("port-add")
+    assert not {"ovs", "eventlet", "ryu", "logging", "asyncio", "uuid", "subprocess", "email", "netaddr"} & loaded

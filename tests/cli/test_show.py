@@ -127,3 +127,47 @@ def test_colours_on_a_terminal_only(run: Callable[..., str], monkeypatch: pytest
     assert "\x1b" not in run("show --no-color")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in run("show")
+
+
+def test_the_alarm_comes_first_and_subnets_say_how_full_they_are(
+    run: Callable[..., str], database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("net-add red --tenant acme --vni 100 --subnet 10.0.0.0/30,2001:db8::/64 --gateway 2001:db8::1 --mtu 1400")
+    run("port-add web1 --net red --mac 02:00:00:00:00:01 --ip auto -- port-set web1 --disable")
+    run("chassis-add h1 tcp:192.0.2.1 --vtep 192.0.2.1,2001:db8::1=gre")
+    insert(database, "Pending", name="h9", address="192.0.2.9:5000", ovs_version="3.1.0")
+    update(database, "Overlay_Global", [], alarm="the database has lost 20 of 30 ports", cur_cfg=3)
+    assert (
+        run("show")
+        == """\
+ALARM: the database has lost 20 of 30 ports
+
+Chassis
+  NAME  VTEP         ENCAPS     DATAPATH  OVSDB               FLOWS  STATE
+  h1    192.0.2.1    vxlan,gre  auto      tcp:192.0.2.1:6640  0      new
+        2001:db8::1  gre
+
+Networks
+  red  tenant acme, VNI 100, vxlan, MTU 1400
+    10.0.0.0/30: 1 used, 1 free
+    2001:db8::/64: 1 used, 1.8e19 free, gateway 2001:db8::1
+    PORT  MAC                IP           WHERE  STATUS
+    web1  02:00:00:00:00:01  10.0.0.1     -      disabled
+                             2001:db8::2
+
+Chassis that ask to join
+  h9  from 192.0.2.9:5000, Open vSwitch 3.1.0
+    overlayctl chassis-accept h9
+"""
+    )
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert run("show").startswith("\x1b[31mALARM")
+
+
+def test_a_network_that_contradicts_itself_is_a_problem(run: Callable[..., str], database: Connection) -> None:
+    run("net-add red --tenant acme --vni 100")
+    update(database, "Network", [], subnets=["set", ["10.0.0.9/24"]])
+    shown = run("show")
+    assert "network red: subnet '10.0.0.9/24' has bits of a host; write 10.0.0.0/24" in shown
+    assert "network 'red': subnet" in run("check")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.cli import ports
+from controller.cli import generic, ports
 from controller.cli.commit import Request, Written, write
 from controller.cli.database import Database
 from controller.cli.draft import Draft
@@ -110,3 +110,30 @@ def test_of_many_who_want_one_address_one_gets_it(database: Connection, served: 
         writer.join()
     assert outcomes.count("got it") == 1
     assert sum("IP 10.0.0.99 is taken by port 'p" in outcome for outcome in outcomes) == 5
+
+
+@pytest.mark.usefixtures("session")
+def test_fifty_who_change_one_row_are_all_served(database: Connection, served: str) -> None:
+    """Each is refused whenever another was faster, and none gives up."""
+    outcomes: list[str] = []
+    together = threading.Barrier(50)
+
+    def change(number: int) -> None:
+        args = options(f"set Network red external_ids:k{number}=v")
+        with Database(served) as mine:
+            mine.open()
+            together.wait()
+            try:
+                write(mine, lambda drafted: generic.set_columns(drafted, args), Request("x"))
+                outcomes.append("done")
+            except CommandError as error:
+                outcomes.append(str(error))
+
+    writers = [threading.Thread(target=change, args=[number]) for number in range(50)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert set(outcomes) == {"done"}
+    (row,) = database.select("Network", [["name", "==", "red"]])
+    assert len(row["external_ids"][1]) == 50

@@ -17,5 +17,6 @@ GROUPS: Final[dict[str, tuple[Verb, ...]]] = {
     "database": (*chassis.CONNECTIONS, *database.DATABASES),
     "certificates": pki.PKI,
     "any table": generic.GENERIC,
+    "program": program.PROGRAM,
 }
 VERBS: Final[dict[str, Verb]] = {verb.name: verb for group in GROUPS.values() for verb in group}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs.verb import Verb
+from controller.cli.verbs.verb import ALONE, Verb, arg
 
 SHOW_JSON: Final = """\
 --format json prints one object:
   database, configured, installed    the server; the last configuration asked for, and installed, by --wait
   alarm       what stopped the controller, in words; empty when nothing did
   chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, flows, error}]; vteps: [{ip, encaps}]
-  networks    [{name, tenant, vni, encap, ports, undeclared, neighbors}]
-    ports       [{name, mac, ips, status, places}]; status: up, down, problem, not plugged in
+  networks    [{name, tenant, vni, encap, mtu, subnets, ports, undeclared, neighbors}]
+    subnets     [{subnet, used, free, gateway}]
+    ports       [{name, mac, ips, status, places}]
+                status: up, down, problem, not plugged in, disabled
     undeclared  [place]: interfaces that joined by VNI
     neighbors   [{ip, mac, chassis, interface}]: learned
   pending     [{name, address, vtep, ovs_version}]: chassis that ask to join
@@ -47,5 +49,41 @@ LOOK: Final = (
         "list who wrote what, and when, in the last day",
         "changes:show_list",
         examples=("changes", "changes --format json"),
+    ),
+)
+
+PROGRAM: Final = (
+    Verb(
+        "batch",
+        "run a command per line of standard input, over one connection",
+        "batch:batch",
+        (
+            arg("--stop-on-error", action="store_true", help="end at the first command that is refused"),
+            arg("--status", action="store_true", help="print '# CODE' after the output of each, its exit code"),
+        ),
+        ("batch < commands", "batch --stop-on-error --status"),
+        kind=ALONE,
+        epilog="A line is what would stand after 'overlayctl', with quotes as in a shell, and -- between\n"
+        "the verbs of one transaction. Empty lines and those that begin with # are skipped. The\n"
+        "exit code is that of the first command that failed.",
+    ),
+    Verb(
+        "completion",
+        "print what bash or zsh need to complete overlayctl's command line",
+        "completion:completion",
+        (
+            arg("shell", choices=("bash", "zsh", "names"), help="a shell; names: the names of a table's rows"),
+            arg("table", nargs="?", metavar="TABLE", help="the table, for names", complete="table"),
+        ),
+        ("completion bash > /etc/bash_completion.d/overlayctl", "completion names Network"),
+        kind=ALONE,
+    ),
+    Verb(
+        "man",
+        "print the manual page",
+        "man:man",
+        (),
+        ("man | man -l -", "man > /usr/local/share/man/man8/overlayctl.8"),
+        kind=ALONE,
     ),
 )

@@ -12,6 +12,10 @@ ALONE: Final = "alone"
 """The verb is `run(args)`, and needs no database."""
 
 
+READERS: Final = frozenset({"show", "check", "changes", "list", "find", "get", "diff", "export"})
+"""Verbs that only read, besides those that are called `-list` and `-show`."""
+
+
 class Argument(NamedTuple):
     """One argument of a verb: what `ArgumentParser.add_argument` takes, and what completes it.
 
@@ -39,6 +43,11 @@ class Verb(NamedTuple):
     epilog: str = ""
     fixed: dict[str, Any] = {}  # noqa: RUF012 - a NamedTuple's default; nobody writes to it
     """Attributes of the Namespace that `run` gets, besides the arguments."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it writes nothing."""
+        return self.name.endswith(("-list", "-show")) or self.name in READERS
 
 
 def arg(*flags: str, complete: str = "", **keywords: Any) -> Argument:
