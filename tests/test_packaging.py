@@ -71,9 +71,16 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None:
-    found = {name for name in names(wheel) if ".dist-info/" not in name}
+    found = {name for name in names(wheel) if ".dist-info/" not in name and ".data/" not in name}
     modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     assert found == modules - ELSEWHERE | AT_TOP | {"ovsdb/overlay.ovsschema", "ovsdb/overlay.toml"}
+
+
+def test_the_wheel_brings_units_and_guides(wheel: Path) -> None:
+    found = {name.partition(".data/data/")[2] for name in names(wheel) if ".data/" in name}
+    units = {f"lib/systemd/system/{path.name}" for path in ROOT.glob("packaging/systemd/*")}
+    guides = {f"share/doc/ovs-overlay/{name}.md" for name in ("operator-guide", "operating-databases")}
+    assert found == units | guides | {"lib/sysusers.d/ovs-overlay.conf"}
 
 
 def test_the_wheel_tells_what_it_is(wheel: Path) -> None:

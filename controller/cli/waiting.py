@@ -38,7 +38,7 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
     behind = [["cur_cfg", "<", number]]
     if _wait(where, timeout, [_until("Chassis", behind, "=="), _until("Overlay_Global", behind, "==")]):
         return
-    with connect(where) as database:
+    with connect(where, stale=True) as database:
         late, globally = (
             result["rows"]
             for result in database.transact([select("Chassis", behind), select("Overlay_Global", behind)])

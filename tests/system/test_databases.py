@@ -1,0 +1,166 @@
+"""The overlay database embedded, on a server of its own, and as a cluster: the same session has the same end.
+
+And what the cluster's faults are to the switches: nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ovsdb.rpc import UnreachableError, connect
+from tests.cluster import Cluster, cluster, standalone
+from tests.system.steps import eventually, fresh_name
+from topologies import controller, two_chassis
+from topologies.lab import Lab
+from topologies.topology import CONTROLLER
+
+pytestmark = pytest.mark.system
+
+SESSION = (
+    "net-add blue --tenant umbra --vni 200 --encap gre",
+    "net-set red --description ours",
+    "port-add spare --net blue --mac 02:00:00:00:00:09 --ip 10.9.0.1",
+    "port-set spare --ip 10.9.0.2",
+    "net-add short --tenant umbra --vni 201",
+    "net-del short",
+    "chassis-set h2 --description second",
+    "--wait port-set web2 --description moved",
+)
+REFUSED = (
+    "net-add other --tenant acme --vni 100",
+    "port-add double --net red --mac 02:00:00:00:00:08 --ip 10.0.0.1",
+    "net-del red",
+)
+seen: dict[str, Any] = {}
+
+
+class SharedLab(Lab):
+    """The same lab, with an overlay database that the controller does not serve itself."""
+
+    database = ""
+
+    def environment(self, where: str) -> dict[str, str]:
+        """Everybody is told of the database; its sockets are in the file system, so also in another namespace."""
+        found = super().environment(where)
+        return found | {"OVERLAY_DB": self.database} if self.database else found
+
+    def start_controller(self, *options: str, patience: float = 60.0) -> None:
+        """Start it; what it serves itself is waited for, what others serve is there."""
+        if not self.database:
+            super().start_controller(*options, patience=patience)
+            return
+        home = self.directory / CONTROLLER
+        self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=self.environment(CONTROLLER))
+        self._started.append(self._controller)
+        self._remember(CONTROLLER, self._controller.process)
+
+
+@contextmanager
+def lab_on(database: str) -> Iterator[SharedLab]:
+    with SharedLab(two_chassis.TOPOLOGY, fresh_name()) as lab:
+        lab.database = database
+        lab.up()
+        yield lab
+        log = lab.controller_log()
+        print(log)
+        assert "Traceback" not in log
+
+
+@contextmanager
+def served(kind: str, directory: Path) -> Iterator[str]:
+    if kind == "embedded":
+        yield ""
+    elif kind == "standalone":
+        with standalone(directory) as server:
+            yield server.socket
+    else:
+        with cluster(directory, timer=500) as members:
+            yield members.remote
+
+
+@pytest.mark.parametrize("kind", ["embedded", "standalone", "cluster"])
+def test_the_same_session_has_the_same_end(kind: str, tmp_path: Path) -> None:
+    with served(kind, tmp_path) as database, lab_on(database) as lab:
+        for line in SESSION:
+            lab.overlayctl(*line.split())
+        refusals = [lab.overlayctl(*line.split(), check=False) for line in REFUSED]
+        assert lab.ping("web1", "web2").lost == 0
+        lab.overlayctl("sync")
+        shown = json.loads(lab.overlayctl("--format", "json", "show"))
+        del shown["database"]
+        seen[kind] = (shown, refusals)
+    assert all("overlayctl: " in refusal for refusal in refusals)
+    first = next(iter(seen.values()))
+    assert seen[kind] == first
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path, timer=500) as members:
+        yield members
+
+
+def test_leaders_come_and_go_and_the_majority_too(three: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    with lab_on(three.remote) as lab:
+        with lab.pinging("web1", "web2") as pings:
+            leader = three.leader()
+            leader.kill()
+            began = time.monotonic()
+            lab.overlayctl("--wait", "net-add", "late", "--tenant", "acme", "--vni", "300")
+            installed = time.monotonic() - began
+            leader.start()
+            three.settle()
+            for member in three.members[:2]:
+                member.kill()
+            last = three.members[2].socket
+            eventually(lambda: not writable(last), 10, "the last member knows that it is alone")
+            refused = lab.overlayctl(
+                "--timeout", "3", "net-add", "never", "--tenant", "acme", "--vni", "301", check=False
+            )
+            assert "cut off from the majority" in refused
+            assert "late" in lab.overlayctl("net-list")
+            assert lab.overlayctl("show")
+            for member in three.members[:2]:
+                member.start()
+            three.settle()
+            lab.overlayctl("--wait", "net-add", "after", "--tenant", "acme", "--vni", "302")
+        assert pings().lost == 0
+        assert "never" not in lab.overlayctl("net-list")
+        with capsys.disabled():
+            print(f"\n  a network is installed {installed:.2f} s after the leader was killed")
+
+
+def test_another_controller_takes_over(three: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    with lab_on(three.remote) as lab:
+        home = lab.directory / "second"
+        home.mkdir()
+        environment = lab.environment(CONTROLLER) | {"OVERLAY_RUNDIR": str(home)}
+        second = controller.start(lab.netns(CONTROLLER), home, "--ofp-tcp-listen-port", "6654", env=environment)
+        try:
+            eventually(lambda: "standing by" in controller.log(home).read_text(), 20, "the second stands by")
+            with lab.pinging("web1", "web2") as pings:
+                lab.stop_controller(9)
+                began = time.monotonic()
+                lab.overlayctl("--wait", "net-add", "late", "--tenant", "acme", "--vni", "300")
+                taken = time.monotonic() - began
+            assert pings().lost == 0
+            with capsys.disabled():
+                print(f"\n  the second controller has installed a network {taken:.2f} s after the first was killed")
+            assert taken < 10
+        finally:
+            second.stop()
+
+
+def writable(where: str) -> bool:
+    try:
+        connect(where, timeout=0.1).close()
+    except UnreachableError:
+        return False
+    return True
