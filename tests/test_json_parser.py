@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from typing import Any
 
 import pytest
@@ -102,20 +101,6 @@ def test_what_is_no_message(text: str) -> None:
     assert ours.is_done()
     assert isinstance(ours.finish(), str)
     assert theirs.finish() == ours.finish()
-
-
-def test_it_is_fast() -> None:
-    """Ten thousand rows, as they arrive."""
-    rows = {
-        f"{number:032x}": {"initial": {"name": f"port{number}", "mac": "02:00:00:00:00:01", "ips": ["set", []]}}
-        for number in range(10_000)
-    }
-    text = json.dumps({"id": 1, "error": None, "result": {"Port": rows}})
-    chunks = [text[at : at + 4096] for at in range(0, len(text), 4096)]
-    began = time.process_time()
-    [[message], rest] = parsed(Parser, chunks)
-    assert time.process_time() - began < 0.5
-    assert (len(message["result"]["Port"]), rest) == (10_000, "")
 
 
 def test_python_ovs_uses_it() -> None:
