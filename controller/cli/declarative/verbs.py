@@ -55,7 +55,7 @@ def diff(args: Namespace) -> int:
 
     try:
         said = file(args.file)
-        with opened(args.db) as database:
+        with opened(args.db, reads=True) as database:
             changes, _ = _changes(Draft(database), said, args.file)
     except DatabaseError as failure:
         raise _trouble(CommandError(str(failure))) from None
