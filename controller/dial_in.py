@@ -15,7 +15,7 @@ from ryu.lib import hub
 
 from controller.state import State
 from ovsdb import dial_in, rpc
-from ovsdb.snapshot import DIAL_IN
+from ovsdb.entries import DIAL_IN
 from ovsdb.status import Pending
 
 LOG: Final = logging.getLogger("overlay.dial-in")

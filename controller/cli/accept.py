@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
+from ovsdb.entries import ACCEPT
 
 
 def accept(draft: Draft, args: Namespace) -> None:
@@ -14,4 +15,4 @@ def accept(draft: Draft, args: Namespace) -> None:
     if not rows or not rows[0]["alarm"]:
         raise CommandError("the controller objects to nothing; there is nothing to accept")
     draft.say(f"accepted although: {rows[0]['alarm']}")
-    draft.update("Overlay_Global", rows[0], {"options": ["map", sorted([*rows[0]["options"][1], ["accept", "true"]])]})
+    draft.update("Overlay_Global", rows[0], {"options": ["map", sorted([*rows[0]["options"][1], [ACCEPT, "true"]])]})
