@@ -162,8 +162,14 @@ def plan(database: Connection, snapshot: Snapshot) -> Restoration:
             if differs:
                 operations.append({"op": "update", "table": name, "where": same_row(uuid), "row": differs})
                 changed += _called(name, here[uuid])
+    # A row that was made anew under its name meanwhile is another row, and still the same thing.
+    same = set(lost) & set(new)
     return Restoration(
-        [*operations, *_totals(now, snapshot)], tuple(lost), tuple(changed), tuple(new), _doubt(now, snapshot)
+        [*operations, *_totals(now, snapshot)],
+        tuple(name for name in lost if name not in same),
+        (*changed, *sorted(same)),
+        tuple(name for name in new if name not in same),
+        _doubt(now, snapshot),
     )
 
 
