@@ -87,7 +87,8 @@ class Listener:
         """Listen there as well. Raises OSError: somebody does already, or there is no such address."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # Not eventlet's, which shares a port with whoever listens on it (SO_REUSEPORT): each would get some switches.
-        self._sockets.append((socket.create_server((host, port), family=family, backlog=1024), secure))
+        opened = socket.create_server((host, port), family=family, backlog=1024, dualstack_ipv6=host == "::")
+        self._sockets.append((opened, secure))
 
     def stand_in(self, spawn: Callable[[Callable[[], None]], None]) -> None:
         """Have Ryu start this listener where it starts its own; `spawn` runs a loop."""

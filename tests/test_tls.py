@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -207,6 +208,13 @@ def test_overlayctl_over_tls(ours: Authority, theirs: Authority, served: Served)
     assert refused.returncode == 1
     assert f"overlayctl: no overlay database at {remote}: TLS: its certificate is of another CA" in refused.stderr
     assert "OVERLAY_PKI" in run(OVERLAY_PKI="").stderr
+
+
+def test_nothing_older_than_tls_1_2(ours: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tls.VARIABLE, str(ours.directory / "operator"))
+    for context in (tls.client_context(), tls.server_context()):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode == ssl.CERT_REQUIRED
 
 
 def test_tls_is_not_loaded_without_need() -> None:

@@ -16,7 +16,7 @@ COMMON: Final = (
     arg(
         "--db",
         metavar="DB",
-        help="the overlay database: unix:/path or tcp:IP:PORT, several with commas "
+        help="the overlay database: unix:/path, tcp:IP:PORT or ssl:IP:PORT, several with commas "
         "(default: $OVERLAY_DB, else the controller's own)",
     ),
     arg(
@@ -54,6 +54,7 @@ on a chassis:
   ovs-vsctl add-port br-int vm1 -- set interface vm1 external_ids:iface-id=web1"""
 ENVIRONMENT: Final = (
     ("OVERLAY_DB", "the overlay database, as --db"),
+    ("OVERLAY_PKI", "directory of key.pem, cert.pem and cacert.pem, for ssl:"),
     ("OVERLAY_RUNDIR", "where the controller's own database has its socket"),
 )
 EXIT_CODES: Final = (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ovsdb.rpc import Connection
+from ovsdb.rpc import Connection, Row
 from tests.cli.words import everything, insert, listed
 from tests.overlay_database import needs_ovsdb
 
@@ -168,6 +168,19 @@ def test_a_chassis_that_asks_to_join(
     ]
     assert "no chassis 'h6' asks to join; known: h4, h5" in refused("chassis-accept h6")
     assert "chassis 'h4' exists already" in refused("chassis-accept h4")
+
+
+@pytest.mark.usefixtures("session")
+def test_where_a_switch_connects_from_and_to(run: Callable[..., str], database: Connection) -> None:
+    def row() -> Row:
+        return database.select("Chassis", [["name", "==", "h1"]])[0]
+
+    run("set Chassis h1 external_ids:mine=1")
+    run("chassis-set h1 --openflow-from 203.0.113.1,2001:DB8::1 --controller ssl:198.51.100.254:6654")
+    assert dict(row()["external_ids"][1]) == {"mine": "1", "openflow-from": "203.0.113.1,2001:db8::1"}
+    assert row()["controller"] == "ssl:198.51.100.254:6654"
+    run("chassis-set h1 --openflow-from none --controller auto")
+    assert dict(row()["external_ids"][1]) == {"mine": "1"}
 
 
 def test_where_the_server_listens(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:

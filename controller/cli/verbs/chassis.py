@@ -30,7 +30,7 @@ def _chassis(needed: bool) -> tuple[Argument, ...]:
         ),
         arg(
             "--controller",
-            metavar="tcp:IP:PORT",
+            metavar="tcp:IP:PORT|ssl:IP:PORT",
             help="the controller's address as this chassis sees it, or auto: the one it connects from",
         ),
         DESCRIPTION,
@@ -48,7 +48,7 @@ CHASSIS: Final = (
                 "ovsdb",
                 metavar="OVSDB",
                 help="its OVSDB server: tcp:IP[:PORT] ('ovs-vsctl set-manager ptcp:6640' on the host opens it), "
-                "unix:/path on this host, or dial-in where it connects to the controller",
+                "ssl:IP[:PORT] (pssl:6640), unix:/path on this host, or dial-in where it connects to the controller",
             ),
             *_chassis(True),
             MAY_EXIST,
@@ -65,7 +65,9 @@ CHASSIS: Final = (
         "chassis:change",
         (
             CHASSIS_NAME,
-            arg("--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT], unix:/path or dial-in"),
+            arg(
+                "--ovsdb", metavar="OVSDB", help="its OVSDB server: tcp:IP[:PORT], ssl:IP[:PORT], unix:/path or dial-in"
+            ),
             *_chassis(False),
             several(
                 "--openflow-from",
