@@ -22,10 +22,9 @@ from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, TransactionError, UnreachableError, connect
 from ovsdb.session import Session
 from tests.cluster import Cluster, cluster, eventually, standalone
-from tests.overlay_database import needs_ovsdb
 from topologies.controller import overlayctl
 
-pytestmark = needs_ovsdb
+pytestmark = pytest.mark.system
 GAP = 3.0
 """The longest that nobody can write when the leader dies, in seconds."""
 TIMER = 500
