@@ -207,6 +207,24 @@ def test_a_session_goes_to_the_next_leader(three: Cluster) -> None:
         session.close()
 
 
+def test_a_lock_is_the_leaders_to_give(three: Cluster) -> None:
+    """Every member would give it; one that does not lead is not asked."""
+    sessions = [_session(member.socket, lock="test") for member in three.members]
+    try:
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            for session in sessions:
+                session.run()
+            time.sleep(0.02)
+        leads = [member is three.leader() for member in three.members]
+        assert [session.has_lock for session in sessions if session.in_sync] == [True]
+        assert [session.in_sync for session in sessions] == leads
+        assert all("it does not lead its cluster" in session.fault for session in sessions if not session.in_sync)
+    finally:
+        for session in sessions:
+            session.close()
+
+
 def test_a_session_never_goes_back(three: Cluster) -> None:
     """A member that is behind, and does not know it yet, is not read from."""
     leader, followers = three.leader(), three.followers()
