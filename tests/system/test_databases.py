@@ -6,6 +6,7 @@ And what the cluster's faults are to the switches: nothing.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from ovsdb.rpc import UnreachableError, connect
+from ovsdb.rpc import Operation, UnreachableError, connect
+from tests import released
 from tests.cluster import Cluster, cluster, standalone
 from tests.system.steps import eventually, fresh_name
 from topologies import controller, two_chassis
 from topologies.lab import Lab
-from topologies.topology import CONTROLLER
+from topologies.topology import CONTROLLER, management_address
 
 pytestmark = pytest.mark.system
 
@@ -213,3 +215,41 @@ def test_what_is_restored_is_meant_and_what_is_put_back_by_hand_is_not(tmp_path:
                 "the controller objects",
             )
         assert pings().lost == 0
+
+
+def test_a_database_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """What 0.1.0 left in its file is upgraded when the controller starts, and forwards."""
+    with SharedLab(two_chassis.TOPOLOGY, fresh_name()) as lab:
+        with standalone(tmp_path, released.V1) as server, connect(server.socket) as database:
+            database.transact(_of_the_first_version(lab))
+            server.stop()
+        home = lab.directory / CONTROLLER
+        shutil.copy(server.file, home / "overlay.db")
+        lab.start_controller()
+        for vm in lab.topology.vms:
+            lab.plug(vm.name)
+        lab.wait_up()
+        assert lab.ping("web1", "web2").lost == 0
+        shown = json.loads(lab.overlayctl("--format", "json", "show"))
+        assert [(row["name"], row["state"]) for row in shown["chassis"]] == [("h1", "ready"), ("h2", "ready")]
+        assert (shown["alarm"], shown["networks"][0]["tenant"]) == ("", "acme")
+        assert (home / "overlay.db.backup-1.0.0").exists()
+
+
+def _of_the_first_version(lab: SharedLab) -> list[Operation]:
+    """The lab's declarations as rows of schema 1.0.0."""
+    topology = lab.topology
+    rows: list[Operation] = []
+    for each in topology.chassis:
+        row = {"name": each.name, "ovsdb": f"tcp:{management_address(topology, each.name)}:6640", "vtep": each.vtep}
+        rows.append({"op": "insert", "table": "Chassis", "row": row})
+    for network in topology.networks:
+        declared = {"name": network.name, "tenant": network.tenant, "vni": network.vni, "encap": str(network.encap)}
+        rows.append({"op": "insert", "table": "Network", "row": declared, "uuid-name": network.name})
+    for vm in topology.vms:
+        inside = ["named-uuid", vm.network]
+        address = {"network": inside, "ip": vm.ip}
+        rows.append({"op": "insert", "table": "Address", "row": address, "uuid-name": f"{vm.name}_ip"})
+        port = {"name": vm.name, "network": inside, "mac": vm.mac, "addresses": ["named-uuid", f"{vm.name}_ip"]}
+        rows.append({"op": "insert", "table": "Port", "row": port})
+    return rows
