@@ -32,7 +32,7 @@ from ovsdb.entries import DIAL_IN
 PROBE_MS: Final = 5000
 """Silence after which the server is asked for a sign of life; after as much again the session is new."""
 BACKOFF_MS: Final = (200, 2000)
-CLUSTER_BACKOFF_MS: Final = (100, 500)
+CLUSTER_BACKOFF_MS: Final = (100, 250)
 """Between attempts at a database that has several servers, or a lock to be had."""
 DIAL_IN_BACKOFF_MS: Final = (100, 300)
 IDLE_MS: Final = 1000
@@ -146,7 +146,10 @@ class Session:
         # Whether a chassis has dialled in costs nothing to look.
         several = "," in self.remote or self.idl.lock_name is not None
         backoff = CLUSTER_BACKOFF_MS if several else BACKOFF_MS
-        reconnect.set_backoff(*(DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else backoff))
+        # Not by set_backoff(), which makes a second of anything shorter.
+        reconnect.min_backoff, reconnect.max_backoff = (
+            DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else backoff
+        )
         for name in ("connect_failed", "disconnected"):
             inner = getattr(reconnect, name)
 

@@ -87,6 +87,7 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path: Path, at: int) -> None:
             assert released.content(database) == before
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("at", range(STEPS))
 def test_the_leader_dies_meanwhile(tmp_path: Path, at: int) -> None:
     steps: list[str] = []

@@ -6,6 +6,8 @@ And what the cluster's faults are to the switches: nothing.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from ovsdb.rpc import UnreachableError, connect
+from ovsdb.rpc import Operation, UnreachableError, connect
+from tests import released
 from tests.cluster import Cluster, cluster, standalone
 from tests.system.steps import eventually, fresh_name
 from topologies import controller, two_chassis
 from topologies.lab import Lab
-from topologies.topology import CONTROLLER
+from topologies.topology import CONTROLLER, management_address
 
 pytestmark = pytest.mark.system
 
@@ -38,6 +41,8 @@ REFUSED = (
     "port-add double --net red --mac 02:00:00:00:00:08 --ip 10.0.0.1",
     "net-del red",
 )
+TAKEN_OVER = "another controller took the overlay database over while it could not be reached"
+"""What a controller ends with whose place the other has."""
 seen: dict[str, Any] = {}
 
 
@@ -70,7 +75,7 @@ def lab_on(database: str) -> Iterator[SharedLab]:
         yield lab
         log = lab.controller_log()
         print(log)
-        assert "Traceback" not in log
+        assert "Traceback" not in log or TAKEN_OVER in log
 
 
 @contextmanager
@@ -164,3 +169,87 @@ def writable(where: str) -> bool:
     except UnreachableError:
         return False
     return True
+
+
+def test_one_controller_works_after_the_leader_died(three: Cluster) -> None:
+    """Both ask the next leader for the lock. Whoever gets it goes on; if that was the other, the first ends."""
+    with lab_on(three.remote) as lab:
+        home = lab.directory / "second"
+        home.mkdir()
+        environment = lab.environment(CONTROLLER) | {"OVERLAY_RUNDIR": str(home)}
+        second = controller.start(lab.netns(CONTROLLER), home, "--ofp-tcp-listen-port", "6654", env=environment)
+        try:
+            eventually(lambda: "standing by" in controller.log(home).read_text(), 20, "the second stands by")
+            with lab.pinging("web1", "web2") as pings:
+                three.leader().kill()
+                lab.overlayctl("--wait", "net-add", "late", "--tenant", "acme", "--vni", "300")
+            assert pings().lost == 0
+            with connect(three.remote, leader=True) as database:
+                assert not database.call("lock", ["overlay_controller"])["locked"], "one of them has it"
+            took_over = controller.log(home).read_text().rstrip().rpartition("standing by")[2]
+            if "connected" in took_over:
+                eventually(lambda: TAKEN_OVER in lab.controller_log(), 10, "the first says why it ends")
+        finally:
+            second.stop()
+
+
+def test_what_is_restored_is_meant_and_what_is_put_back_by_hand_is_not(tmp_path: Path) -> None:
+    with standalone(tmp_path) as server, lab_on(server.socket) as lab:
+        file = tmp_path / "backup"
+        lab.overlayctl("--wait", "sync")
+        lab.overlayctl("backup", str(file))
+        lab.overlayctl("--wait", "port-del", "web2")
+        eventually(lambda: lab.ping("web1", "web2", count=1).received == 0, 10, "web2 is gone")
+        lab.overlayctl("restore", str(file))
+        lab.overlayctl("--wait", "sync")
+        assert json.loads(lab.overlayctl("--format", "json", "show"))["alarm"] == ""
+        assert lab.ping("web1", "web2").lost == 0
+        lab.overlayctl("--wait", "port-add", "later", "--net", "red", "--mac", "02:00:00:00:00:44", "--ip", "10.0.0.44")
+        lab.overlayctl("--wait", "port-del", "later")
+        with lab.pinging("web1", "web2") as pings:
+            with file.open() as backed:
+                subprocess.run(["ovsdb-client", "restore", server.socket, "Overlay"], stdin=backed, check=True)
+            eventually(
+                lambda: "older copy" in json.loads(lab.overlayctl("--format", "json", "show"))["alarm"],
+                15,
+                "the controller objects",
+            )
+        assert pings().lost == 0
+
+
+def test_a_database_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """What 0.1.0 left in its file is upgraded when the controller starts, and forwards."""
+    with SharedLab(two_chassis.TOPOLOGY, fresh_name()) as lab:
+        with standalone(tmp_path, released.V1) as server, connect(server.socket) as database:
+            database.transact(_of_the_first_version(lab))
+            server.stop()
+        home = lab.directory / CONTROLLER
+        shutil.copy(server.file, home / "overlay.db")
+        lab.start_controller()
+        for vm in lab.topology.vms:
+            lab.plug(vm.name)
+        lab.wait_up()
+        assert lab.ping("web1", "web2").lost == 0
+        shown = json.loads(lab.overlayctl("--format", "json", "show"))
+        assert [(row["name"], row["state"]) for row in shown["chassis"]] == [("h1", "ready"), ("h2", "ready")]
+        assert (shown["alarm"], shown["networks"][0]["tenant"]) == ("", "acme")
+        assert (home / "overlay.db.backup-1.0.0").exists()
+
+
+def _of_the_first_version(lab: SharedLab) -> list[Operation]:
+    """The lab's declarations as rows of schema 1.0.0."""
+    topology = lab.topology
+    rows: list[Operation] = []
+    for each in topology.chassis:
+        row = {"name": each.name, "ovsdb": f"tcp:{management_address(topology, each.name)}:6640", "vtep": each.vtep}
+        rows.append({"op": "insert", "table": "Chassis", "row": row})
+    for network in topology.networks:
+        declared = {"name": network.name, "tenant": network.tenant, "vni": network.vni, "encap": str(network.encap)}
+        rows.append({"op": "insert", "table": "Network", "row": declared, "uuid-name": network.name})
+    for vm in topology.vms:
+        inside = ["named-uuid", vm.network]
+        address = {"network": inside, "ip": vm.ip}
+        rows.append({"op": "insert", "table": "Address", "row": address, "uuid-name": f"{vm.name}_ip"})
+        port = {"name": vm.name, "network": inside, "mac": vm.mac, "addresses": ["named-uuid", f"{vm.name}_ip"]}
+        rows.append({"op": "insert", "table": "Port", "row": port})
+    return rows

@@ -22,10 +22,9 @@ from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, TransactionError, UnreachableError, connect
 from ovsdb.session import Session
 from tests.cluster import Cluster, cluster, eventually, standalone
-from tests.overlay_database import needs_ovsdb
 from topologies.controller import overlayctl
 
-pytestmark = needs_ovsdb
+pytestmark = pytest.mark.system
 GAP = 3.0
 """The longest that nobody can write when the leader dies, in seconds."""
 TIMER = 500
@@ -206,6 +205,24 @@ def test_a_session_goes_to_the_next_leader(three: Cluster) -> None:
         assert time.monotonic() - began < 5
     finally:
         session.close()
+
+
+def test_a_lock_is_the_leaders_to_give(three: Cluster) -> None:
+    """Every member would give it; one that does not lead is not asked."""
+    sessions = [_session(member.socket, lock="test") for member in three.members]
+    try:
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            for session in sessions:
+                session.run()
+            time.sleep(0.02)
+        leads = [member is three.leader() for member in three.members]
+        assert [session.has_lock for session in sessions if session.in_sync] == [True]
+        assert [session.in_sync for session in sessions] == leads
+        assert all("it does not lead its cluster" in session.fault for session in sessions if not session.in_sync)
+    finally:
+        for session in sessions:
+            session.close()
 
 
 def test_a_session_never_goes_back(three: Cluster) -> None:
