@@ -41,7 +41,7 @@ def change(draft: Draft, args: Namespace) -> None:
     if args.take_over:
         ids["take-over"] = "true"
     if args.openflow_from is not None:
-        ids["openflow-from"] = ",".join(written.ips(args.openflow_from))
+        ids["openflow-from"] = ",".join(written.several(args.openflow_from, written.ip))
     if ids != dict(row["external_ids"][1]):
         changes["external_ids"] = ["map", sorted([key, value] for key, value in ids.items() if value)]
     draft.update("Chassis", row, changes)
