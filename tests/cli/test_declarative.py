@@ -385,7 +385,7 @@ class Overtaken(Database):
 def test_what_others_write_meanwhile_is_part_of_the_plan(
     said: Callable[..., str], net: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, served: str
 ) -> None:
-    monkeypatch.setattr("controller.cli.database.opened", lambda _: Overtaken(served))
+    monkeypatch.setattr("controller.cli.database.opened", lambda *_: Overtaken(served))
     printed = said(f"apply -f {net(NET)}", 0)
     assert "~ network red\n    tenant: of-red -> acme\n    vni: 101 -> 100\n    encap: gre -> vxlan\n" in printed
     assert "- network theirs" in printed
