@@ -143,6 +143,9 @@ class Draft:
 
         For what a verb has concluded from rows that it does not change; they must have been read.
         """
+        if (held := f"hold {table} {columns} {sorted(values.items())}") in self._asked:
+            return
+        self._asked.add(held)
         were = [row for row in self._was.get(table, {}).values() if meets(row, values)]
         where = [[column, "==", value] for column, value in values.items()]
         rows = [{column: row[column] for column in columns} for row in were]

@@ -150,12 +150,13 @@ def _ips(draft: Draft, network: Row, wanted: Sequence[str], present: Sequence[Ro
     """The addresses that are wanted, and whether each was chosen here; where any would do, one that it has stays."""
     fixed = [each for each in wanted if each not in FAMILIES]
     ips = dict.fromkeys(fixed, False)
+    if wanted:
+        draft.hold("Network", *networks.PLANNED, _uuid=network["_uuid"])
     if not elements(network["subnets"]) and len(fixed) == len(wanted):
         return ips
     from flows import ipam
 
     plan = networks.plan(network)
-    draft.hold("Network", *networks.PLANNED, _uuid=network["_uuid"])
     for each in fixed:
         written.checked(lambda text: ipam.belongs(text, plan), each)
     for word in wanted:
