@@ -9,7 +9,7 @@ from argparse import Namespace
 from controller.cli.database import Database, opened
 from controller.cli.errors import CommandError
 from controller.cli.main import run_on
-from controller.cli.parser import parse_all
+from controller.cli.parser import DEFAULTS, parse_all
 from controller.cli.verbs.verb import ALONE
 from ovsdb.rpc import DatabaseError
 
@@ -41,6 +41,10 @@ def one(database: Database, line: str, number: int, args: Namespace) -> int:
                 raise CommandError(f"{command.verb} has no place in a batch")
             if command.db is not None:
                 raise CommandError("--db stands before batch, and counts for all of it")
+            for option, default in DEFAULTS.items():
+                # What is said to batch counts for every line that does not say otherwise: --dry-run above all.
+                if getattr(command, option) == default:
+                    setattr(command, option, getattr(args, option))
         return run_on(database, commands, words)
     except (CommandError, ValueError, DatabaseError) as failure:
         print(f"overlayctl: line {number}: {failure}", file=sys.stderr, flush=True)

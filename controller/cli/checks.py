@@ -69,6 +69,12 @@ def fits(draft: Draft, table: str, row: Row, columns: Collection[str]) -> None:
         raise CommandError(f"chassis {row['name']!r}: ovsdb {row['ovsdb']!r} is another's; write dial-in:{row['name']}")
     if table == "Address":
         _belongs(draft, row)
+    if table == "Port" and set(columns) & {"mac", "extra_macs", "network"}:
+        from controller.cli import ports
+
+        network = draft.row("Network", row["network"][1])
+        if network is not None:
+            ports.unclaimed(draft, network, row, uuid_of(row))
     if table == "Port":
         for uuid in elements(row["addresses"]):
             address = draft.row("Address", uuid)

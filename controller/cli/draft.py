@@ -143,10 +143,17 @@ class Draft:
 
         For what a verb has concluded from rows that it does not change; they must have been read.
         """
+        if (held := f"hold {table} {columns} {sorted(values.items())}") in self._asked:
+            return
+        self._asked.add(held)
         were = [row for row in self._was.get(table, {}).values() if meets(row, values)]
         where = [[column, "==", value] for column, value in values.items()]
         rows = [{column: row[column] for column in columns} for row in were]
         self.guards.append(_wait(table, where, columns, rows))
+
+    def guard(self, table: str, where: Sequence[Any], columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """The same for any condition (RFC 7047, section 5.1): the database's rows that meet it shall be just these."""
+        self.guards.append(_wait(table, where, columns, [{column: row[column] for column in columns} for row in rows]))
 
     def say(self, line: str) -> None:
         """Prints a line when the transaction is committed."""
@@ -165,9 +172,14 @@ class Draft:
                 elif changed(was, will):
                     yield Pending(table, uuid, was, will)
 
+    def pending_rows(self, table: str) -> list[Row]:
+        """The rows of a table that are new or will change, as they will be."""
+        return [each.will for each in self.pending() if each.table == table and each.will is not None]
+
     def operations(self) -> list[Operation]:
         """The transaction; nothing when nothing is to change."""
-        guards, changes = list(self.guards), []
+        guards = list(self.guards)
+        changes: list[Operation] = []
         for table, uuid, was, will in self.pending():
             if will is None:
                 changes.append({"op": "delete", "table": table, "where": same_row(uuid)})

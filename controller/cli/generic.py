@@ -169,7 +169,8 @@ def _settings(draft: Draft, table: schema.Table, settings: Iterable[str], row: R
             changes[name] = checks.canonical(table.name, name, values.read(table, column, text, _finder(draft)))
         else:
             entry = values.read_key(table, column, key, text, _finder(draft))
-            entries = {**dict(changes.get(name, row[name])[1]), entry[0]: entry[1]}
+            present = changes[name] if name in changes else row[name]
+            entries = {**dict(present[1]), entry[0]: entry[1]}
             changes[name] = ["map", [list(item) for item in entries.items()]]
     return changes
 

@@ -32,7 +32,7 @@ def add(draft: Draft, args: Namespace) -> None:
     ips = _ips(draft, network, _wanted(args.ip or ()), ())
     row["addresses"] = as_set(_addresses(draft, network, ips, ()))
     uuid = draft.insert("Port", row)
-    _unclaimed(draft, network, row, uuid)
+    unclaimed(draft, network, row, uuid)
     if args.mac in (None, written.AUTO) or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, name, row["mac"], list(ips))
 
@@ -50,7 +50,7 @@ def change(draft: Draft, args: Namespace) -> None:
         changes["addresses"] = as_set(_addresses(draft, network, ips, own))
     draft.update("Port", row, changes)
     if {"mac", "extra_macs"} & changes.keys():
-        _unclaimed(draft, network, {**row, **changes}, uuid_of(row))
+        unclaimed(draft, network, {**row, **changes}, uuid_of(row))
     if args.mac == written.AUTO or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, args.name, changes.get("mac", row["mac"]), list(ips) if args.ip is not None else None)
 
@@ -150,12 +150,13 @@ def _ips(draft: Draft, network: Row, wanted: Sequence[str], present: Sequence[Ro
     """The addresses that are wanted, and whether each was chosen here; where any would do, one that it has stays."""
     fixed = [each for each in wanted if each not in FAMILIES]
     ips = dict.fromkeys(fixed, False)
+    if wanted:
+        draft.hold("Network", *networks.PLANNED, _uuid=network["_uuid"])
     if not elements(network["subnets"]) and len(fixed) == len(wanted):
         return ips
     from flows import ipam
 
     plan = networks.plan(network)
-    draft.hold("Network", *networks.PLANNED, _uuid=network["_uuid"])
     for each in fixed:
         written.checked(lambda text: ipam.belongs(text, plan), each)
     for word in wanted:
@@ -207,29 +208,28 @@ def _mac(draft: Draft, network: Row, wanted: str) -> str:
             return mac
 
 
-def _unclaimed(draft: Draft, network: Row, port: Row, uuid: str) -> None:
+def unclaimed(draft: Draft, network: Row, port: Row, uuid: str) -> None:
     """Returns when no other port of the network has one of this one's MACs beside its own; no index sees that."""
+    here = ["network", "==", network["_uuid"]]
     further = elements(port.get("extra_macs", as_set([])))
-    claimed = draft.database.transact(
-        [
-            select("Port", [["network", "==", network["_uuid"]], ["extra_macs", "includes", as_set([mac])]])
-            for mac in [port["mac"], *further]
-        ]
-        + [select("Port", [["network", "==", network["_uuid"]], ["mac", "==", mac]]) for mac in further]
-    )
-    for row in (row for result in claimed for row in result["rows"]):
-        other = draft.row("Port", uuid_of(row))
-        if other is None or uuid_of(other) == uuid:
-            continue
+    asked = [[here, ["extra_macs", "includes", as_set([mac])]] for mac in [port["mac"], *further]]
+    asked += [[here, ["mac", "==", mac]] for mac in further]
+    found = draft.database.transact([select("Port", where) for where in asked])
+    others = [row for row in draft.pending_rows("Port") if row["network"] == network["_uuid"]]
+    for where, result in zip(asked, found, strict=True):
+        draft.guard("Port", where, ["_uuid"], result["rows"])
+        others += [row for read in result["rows"] if (row := draft.row("Port", uuid_of(read))) is not None]
+    for other in others:
         theirs = set(elements(other["extra_macs"]))
-        if both := {other["mac"], *theirs} & set(further) | {port["mac"]} & theirs:
+        both = {other["mac"], *theirs} & set(further) | {port["mac"]} & theirs
+        if both and uuid_of(other) != uuid:
             raise CommandError(
                 f"MAC {min(both)} is taken by port {other['name']!r} in network {network['name']!r}; "
                 f"choose another MAC, or change that port first"
             )
 
 
-def _tell(draft: Draft, args: Namespace, name: str, mac: str, ips: list[str] | None) -> None:
+def _tell(draft: Draft, args: Namespace, name: str, mac: Any, ips: list[str] | None) -> None:
     """Says what was chosen."""
     if args.format == "json":
         draft.say(as_json({"name": name, "mac": mac} | ({} if ips is None else {"ips": ips})))

@@ -59,13 +59,10 @@ def print_rows(draft: Draft, columns: Sequence[str], rows: Sequence[dict[str, An
     if args.format == "json":
         draft.say(as_json([{column: row[column] for column in chosen} for row in rows] if chosen else rows))
         return
-    shown = chosen or columns
+    shown = chosen or (args.columns.split(",") if args.columns else list(columns))
     if args.format == "csv":
-        lines = [
-            *([] if args.no_headings else [list(shown)]),
-            *([plain(row[column]) for column in shown] for row in rows),
-        ]
-        draft.lines += _csv(lines)
+        heads = [] if args.no_headings else [shown]
+        draft.lines += _csv([*heads, *([plain(row[column]) for column in shown] for row in rows)])
     elif rows:
         heading, *lines = aligned(
             [[column.upper() for column in shown], *([cell(row[column]) for column in shown] for row in rows)]

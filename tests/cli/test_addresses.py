@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli import ports
+from controller.cli.commit import Request, write
+from controller.cli.database import Database
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 from ovsdb.rpc import Connection
-from tests.cli.words import insert, listed
+from tests.cli.words import call, insert, listed, options
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -114,12 +119,6 @@ def test_an_address_goes_with_its_port_whoever_deletes_it(run: Callable[..., str
 
 def test_a_subnet_that_shrinks_meanwhile_is_noticed(run: Callable[..., str], database: Connection, served: str) -> None:
     """A client that read the old subnets can't commit an address of them."""
-    from controller.cli import ports
-    from controller.cli.commit import Request, write
-    from controller.cli.database import Database
-    from controller.cli.draft import Draft
-    from tests.cli.words import call, options
-
     run("net-add red --tenant t --vni 1 --subnet 10.0.0.0/24")
     tries: list[int] = []
 
@@ -133,6 +132,23 @@ def test_a_subnet_that_shrinks_meanwhile_is_noticed(run: Callable[..., str], dat
         write(mine, verb, Request("test"))
     assert len(tries) == 2
     assert ips(run)["a"][0].startswith("10.1.0.")
+
+
+def test_a_subnet_that_comes_meanwhile_is_noticed(run: Callable[..., str], database: Connection, served: str) -> None:
+    """Also by who gave an address by hand, when there was none to be in."""
+    run("net-add red --tenant t --vni 1")
+    args = options("port-add a --net red --ip 10.9.9.9")
+    tries: list[int] = []
+
+    def verb(draft: Draft) -> None:
+        ports.add(draft, args)
+        tries.append(1)
+        if len(tries) == 1:
+            assert call("net-set red --subnet 10.1.0.0/24") == 0
+
+    with Database(served) as mine, pytest.raises(CommandError, match=r"IP 10\.9\.9\.9 is in no subnet"):
+        write(mine, verb, Request("test"))
+    assert len(tries) == 1
 
 
 def test_check_finds_what_is_wrong(run: Callable[..., str], database: Connection) -> None:

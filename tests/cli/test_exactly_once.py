@@ -50,6 +50,10 @@ class Wire:
                     return
                 server.sendall(data)
                 answer = server.recv(1 << 20)
+                if breaks and self.when == "twice":
+                    server.sendall(data)
+                    client.sendall(server.recv(1 << 20))
+                    continue
                 if breaks and self.when == "silence":
                     time.sleep(6)
                 if breaks:
@@ -109,6 +113,15 @@ def test_patience_ends(database: Connection, served: str, capsys: pytest.Capture
     said = capsys.readouterr().err
     assert "whether the change was done is not known: it was if overlayctl changes lists request" in said
     assert not database.select("Port", [["name", "==", "web9"]])
+
+
+@pytest.mark.usefixtures("session")
+def test_a_server_that_repeats_it(database: Connection, served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a member of a cluster does that was not sure; what comes back is the refusal of the second."""
+    with wire(served, "twice") as broken:
+        assert call(f"--db {broken.remote} {ADD}") == 0, capsys.readouterr().err
+        assert broken.writes == 1
+    assert len(database.select("Change", [["what", "==", ADD]])) == 1
 
 
 def test_a_server_that_restarts_meanwhile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

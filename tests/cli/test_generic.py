@@ -94,6 +94,7 @@ def test_rows_of_one_transaction_by_name(run: Callable[..., str], database: Conn
         ("set Port web1 mac", "'mac' is not of the form COLUMN=VALUE"),
         ("set Port web1 mac=02:00", "MAC '02:00' is not of the form 02:00:00:00:00:01"),
         ("set Port web1 mac=02:00:00:00:00:02", "MAC 02:00:00:00:00:02 is taken by port 'web2'"),
+        ("set Port web1 extra_macs=02:00:00:00:00:02", "MAC 02:00:00:00:00:02 is taken by port 'web2'"),
         ("set Port web1 security=maybe", "Port.security: 'maybe' is not true or false"),
         ("set Port web1 mac:x=y", "Port.mac is no map; write mac=VALUE"),
         ("set Network red vni=x", "Network.vni: 'x' is not an integer"),

@@ -152,6 +152,15 @@ def test_a_script(database: Connection, capsys: pytest.CaptureFixture[str], monk
     assert database.select("Network")
 
 
+def test_what_is_said_to_batch_counts_for_every_line(
+    database: Connection, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("net-add red --tenant acme --vni 100\nnet-list --format table\n"))
+    assert main(["--dry-run", "--format", "json", "batch"]) == 0
+    assert capsys.readouterr().out.startswith("+ Network red: name=red")
+    assert database.select("Network") == []
+
+
 def test_a_script_gets_each_answer_before_it_asks_the_next(database: Connection, served: str) -> None:
     with subprocess.Popen(
         [f"{BIN}/overlayctl", "batch", "--status"],

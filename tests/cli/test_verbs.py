@@ -215,3 +215,14 @@ def test_lists_of_what_the_controller_writes(run: Callable[..., str], database: 
     assert "ovsdb        tcp:192.0.2.1:6640" in shown
     assert "interfaces   interface=vm1 network=red port=web1 up=yes error=-" in shown
     assert "status         up" in run("port-show web1")
+
+
+@pytest.mark.usefixtures("session")
+def test_where_the_switch_may_come_from(run: Callable[..., str], database: Connection) -> None:
+    run("chassis-set h1 --openflow-from 198.51.100.1,2001:DB8::1 --take-over")
+    run("chassis-set h1 --take-over")
+    row = database.select("Chassis", [["name", "==", "h1"]])[0]
+    assert dict(row["external_ids"][1]) == {"openflow-from": "198.51.100.1,2001:db8::1", "take-over": "true"}
+    run("chassis-set h1 --openflow-from none")
+    row = database.select("Chassis", [["name", "==", "h1"]])[0]
+    assert dict(row["external_ids"][1]) == {"take-over": "true"}

@@ -61,6 +61,22 @@ def test_wait_without_chassis_is_for_the_controller(run: Callable[..., str], ser
     controller.join()
 
 
+def test_wait_for_the_database_alone(run: Callable[..., str], served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def read() -> None:
+        time.sleep(0.2)
+        with connect(served) as mine:
+            update(mine, "Overlay_Global", [], read_cfg=1)
+
+    controller = threading.Thread(target=read)
+    controller.start()
+    started = time.monotonic()
+    run("--wait=db net-add red --tenant acme --vni 100")
+    assert 0.15 < time.monotonic() - started < 2
+    controller.join()
+    assert call("--wait=db --timeout 0.2 net-set red --vni 7") == 3
+    assert "configuration 2 is stored, but the controller has not read it within 0.2 s" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("session")
 def test_wait_names_the_chassis_that_did_not_answer(
     database: Connection, served: str, capsys: pytest.CaptureFixture[str]

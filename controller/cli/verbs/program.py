@@ -65,7 +65,8 @@ PROGRAM: Final = (
         kind=ALONE,
         epilog="A line is what would stand after 'overlayctl', with quotes as in a shell, and -- between\n"
         "the verbs of one transaction. Empty lines and those that begin with # are skipped. The\n"
-        "exit code is that of the first command that failed.",
+        "exit code is that of the first command that failed. Common options of batch, such as\n"
+        "--dry-run and --format, count for every line.",
     ),
     Verb(
         "completion",
