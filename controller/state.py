@@ -160,6 +160,7 @@ class State:
         if known is None:
             return
         before = known.plugged if not known.fault else None
+        first = known.plugged is None
         known.fault, known.problems, known.plugged = "", problems, plugged
         if provisioned is not None:
             known.provisioned_cfg = provisioned
@@ -169,6 +170,8 @@ class State:
         else:
             self.noted()
         self._complete()
+        if first:
+            self.changed()  # its switch was left alone until now, even if what was last known of it is still true
 
     def lose(self, chassis: str, fault: str, tried: bool) -> None:
         """Store that a chassis' database can't be read, at all or (not `tried`) yet; what is known stays."""

@@ -166,6 +166,20 @@ def test_complete_when_every_chassis_was_heard_or_can_not_be() -> None:
     assert told
 
 
+def test_who_is_heard_at_last_is_told_even_when_nothing_is_new() -> None:
+    """Its switch waits for that, and what was last known of the chassis stood in for it."""
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(declared(), LastKnown(plugs=(WEB1,), held={"web1": ("h1", "vm1")}))
+    for name in CHASSIS:
+        state.lose(name, "not yet", tried=True)
+    told: list[str] = []
+    state.changed = lambda: told.append("changed")
+    version = state.version
+    state.plug("h1", Plugged((WEB1,)), ())
+    assert state.version == version
+    assert told
+
+
 def test_the_holder_keeps_its_port_across_a_restart() -> None:
     claims = (Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1"))
     assert [b.chassis for b in store(*claims).overlay.bindings] == ["h1"]

@@ -50,4 +50,6 @@ def test_the_operator_guide(lab: Lab) -> None:
         for step in steps(GUIDE.read_text()):
             print(f"{step.place}# {step.command}", flush=True)
             wrong = follow(opened[step.place], step)
+            if wrong:
+                print((lab.directory / "home-controller" / "overlay.log").read_text())
             assert not wrong, wrong
