@@ -15,6 +15,8 @@ from topologies import controller, two_chassis
 from topologies.topology import CONTROLLER
 
 pytestmark = pytest.mark.system
+UNDER_WAY = 1
+"""Pings whose answer may be under way at the moment that ping is ended."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_the_controller_comes_back(lab: SecureLab) -> None:
         lab.start_controller()
         eventually(lambda: ready(lab), 20)
         settle(lab)
-    assert pinged().lost == 0
+    assert pinged().lost <= UNDER_WAY
     assert {name: sorted(flows(lab, name)) for name in before} == before
 
 
@@ -81,7 +83,7 @@ def test_a_chassis_that_says_to_be_another(lab: SecureLab) -> None:
         eventually(lambda: "its certificate is of 'h2', and its datapath id is that of chassis 'h1'"
                    in lab.controller_log())  # fmt: skip
         lab.run("h2", "sleep", "3")
-    assert pinged().lost == 0
+    assert pinged().lost <= UNDER_WAY
     assert "h1: OpenFlow connection lost" not in lab.controller_log().rpartition("h1: connected")[2]
     assert sorted(flows(lab, "h1")) == before
     vsctl(lab, "h2", "del-br", "br-evil")
@@ -162,7 +164,7 @@ def test_a_chassis_dials_in_with_tls(lab: SecureLab) -> None:
         dial("ssl:198.51.100.254:6641", own / "h2")
         eventually(lambda: ready(lab), 30)
         settle(lab)
-    assert pinged().lost == 0
+    assert pinged().lost <= UNDER_WAY
     assert vsctl(lab, "h2", "get-controller", "br-int") == "ssl:198.51.100.254:6653"
     lab.unplug(two)
     lab.plug(two)
