@@ -53,6 +53,7 @@ class OverlaySession:
         session = self._session
         while True:
             changed = session.run()
+            self._state.current = session.in_sync and session.has_lock
             contended = session.in_sync and session.idl.is_lock_contended
             self._say(session.fault or ("another controller serves it; standing by" if contended else "connected"))
             if contended and self._state.declared is not None:

@@ -77,7 +77,7 @@ class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
     `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it
-    was. `pending` are chassis that dialled in and are not declared.
+    was. `current`: the overlay database can be read now; while it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared.
 
     `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
     still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
@@ -92,6 +92,7 @@ class State:
     nb_cfg: int = 0
     complete: bool = False
     alarm: str = ""
+    current: bool = True
     pending: dict[str, Pending] = field(default_factory=dict)
     _read: Declared | None = None
     _last: LastKnown = field(default_factory=LastKnown)
@@ -120,7 +121,7 @@ class State:
 
         Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on.
         """
-        if self._read is None:
+        if self._read is None or not self.current:
             return
         if self._read.accepted:
             alarm = ""

@@ -93,3 +93,17 @@ def test_an_older_copy_at_the_start_touches_nothing_until_it_is_accepted() -> No
     state.declare(replace(declared(nb_cfg=95), accepted=True), LastKnown())
     assert state.status().alarm == ""
     assert state.status().accepted == (4, 101), "later than what h1 has seen"
+
+
+def test_while_the_database_is_away_chassis_may_have_seen_more() -> None:
+    """Another controller has taken over, and told them."""
+    state = State(changed=lambda: None, noted=lambda: None)
+    state.declare(declared(), LastKnown())
+    state.current = False
+    state.plug("h1", Plugged((), mark="one 3 101"))
+    assert state.status().alarm == ""
+    state.current = True
+    state.declare(declared(nb_cfg=101), LastKnown())
+    assert state.status().alarm == ""
+    state.plug("h1", Plugged((), mark="one 3 102"))
+    assert "an older copy" in state.status().alarm
