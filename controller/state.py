@@ -77,7 +77,8 @@ class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
     `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it
-    was. `current`: the overlay database can be read now; while it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared.
+    was. `current`: the overlay database can be read now; while it can't, chassis may well have seen more.
+    `pending` are chassis that dialled in and are not declared.
 
     `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
     still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
