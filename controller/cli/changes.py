@@ -8,7 +8,7 @@ from argparse import Namespace
 from controller.cli.draft import Draft
 from controller.cli.tables import print_rows
 
-COLUMNS = ("at", "by", "what", "request")
+COLUMNS = ("at", "by", "what")
 
 
 def show_list(draft: Draft, args: Namespace) -> None:

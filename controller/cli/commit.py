@@ -178,7 +178,8 @@ def _unanswered(failure: UnreachableError, request: Request) -> str:
     if not request.sent:
         return str(failure)
     return (
-        f"{failure}; whether the change was done is not known: it was if overlayctl changes lists request {request.id}"
+        f"{failure}; whether the change was done is not known: "
+        f"it was if overlayctl changes --columns request lists {request.id}"
     )
 
 

@@ -59,7 +59,9 @@ def get(draft: Draft, args: Namespace) -> None:
                 raise CommandError(f"{table.name}.{name} of {args.record!r} has no key {key!r}")
             value = entries[key]
         draft.say(
-            as_json(values.plain(table.columns.get(name), value)) if args.format == "json" else values.spelled(value)
+            as_json(values.plain(table.columns.get(name), value))
+            if args.format == "json"
+            else values.spelled(None if colon else table.columns.get(name), value)
         )
 
 
@@ -226,11 +228,16 @@ def _print(draft: Draft, table: schema.Table, rows: list[Row], args: Namespace) 
         draft.say(as_json(chosen))
     elif args.format == "csv":
         args.columns = ",".join(columns)
-        print_rows(draft, columns, [{name: values.spelled(row[name]) for name in columns} for row in rows], args)
+        print_rows(
+            draft,
+            columns,
+            [{name: values.spelled(table.columns.get(name), row[name]) for name in columns} for row in rows],
+            args,
+        )
     else:
         for number, row in enumerate(rows):
             if number:
                 draft.say("")
             for name in columns:
-                value = values.spelled(row[name])
+                value = values.spelled(table.columns.get(name), row[name])
                 draft.say(value if args.no_headings else f"{name:<20}: {value}")

@@ -166,6 +166,9 @@ def verb_parser(verb: Verb) -> ArgumentParser:
         epilog="\n".join(lines + (["", verb.epilog] if verb.epilog else [])),
     )
     own = _add(parser, verb.arguments)
+    # The common options would fill a screen in the usage of each verb.
+    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    parser.usage = usage.replace("[-h]", "[OPTIONS]").replace("%", "%%")
     _add(parser.add_argument_group("common options (before or after the verb)"), COMMON, default=SUPPRESS)
     parser.set_defaults(
         run=verb.run,

@@ -97,13 +97,13 @@ def atom(where: str, of: Atom, written: str, finder: Finder) -> Any:
     return value
 
 
-def spelled(value: Any) -> str:
-    """A value as ovs-vsctl prints it."""
+def spelled(of: Column | None, value: Any) -> str:
+    """A column's value as ovs-vsctl prints it: brackets where there may be several, or are none."""
     if isinstance(value, list) and value[0] == "map":
         return "{" + ", ".join(sorted(f"{_quoted(key)}={_quoted(item)}" for key, item in value[1])) + "}"
-    if isinstance(value, list) and value[0] == "set":
-        return "[" + ", ".join(sorted(map(_quoted, elements(value)))) + "]"
-    return _quoted(elements(value)[0])
+    found = sorted(map(_quoted, elements(value)))
+    several = len(found) != 1 or (of is not None and of.most != 1)
+    return f"[{', '.join(found)}]" if several else found[0]
 
 
 def plain(of: Column | None, value: Any) -> Any:

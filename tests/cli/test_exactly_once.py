@@ -111,7 +111,7 @@ def test_patience_ends(database: Connection, served: str, capsys: pytest.Capture
         assert call(f"--db {broken.remote} --timeout 1 {ADD}") == 1
         assert 1 <= time.monotonic() - started < 4
     said = capsys.readouterr().err
-    assert "whether the change was done is not known: it was if overlayctl changes lists request" in said
+    assert "whether the change was done is not known: it was if overlayctl changes --columns request lists" in said
     assert not database.select("Port", [["name", "==", "web9"]])
 
 

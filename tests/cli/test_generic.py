@@ -32,6 +32,13 @@ def test_what_is_set_can_be_got_and_found(run: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("red")
+def test_what_is_pending_prints_as_what_is_stored(run: Callable[..., str]) -> None:
+    line = "get Port web1 security extra_macs description"
+    printed = run(f"set Port web1 security=false extra_macs=02:00:00:00:00:0a -- {line}")
+    assert printed == run(line) == 'false\n["02:00:00:00:00:0a"]\n""\n'
+
+
+@pytest.mark.usefixtures("red")
 def test_conditions(run: Callable[..., str], database: Connection) -> None:
     run("set Port web1 external_ids:owner=alice extra_macs=02:00:00:00:00:0a,02:00:00:00:00:0b")
 
@@ -142,7 +149,7 @@ def test_if_exists_and_force(run: Callable[..., str], database: Connection) -> N
         ("Port", "description", "", "", '""'),
         ("Port", "description", "true", "true", '"true"'),
         ("Port", "security", "[]", ["set", []], "[]"),
-        ("Network", "mtu", "1400", ["set", [1400]], "[1400]"),
+        ("Network", "mtu", "1400", ["set", [1400]], "1400"),
         ("Network", "vni", "7", 7, "7"),
     ],
 )
@@ -156,5 +163,5 @@ def test_values_are_written_as_they_are_printed(
 
     read = values.read(described, described.columns[column], text, nobody)
     assert read == value
-    assert values.spelled(read) == printed
+    assert values.spelled(described.columns[column], read) == printed
     assert values.read(described, described.columns[column], printed, nobody) == value
