@@ -23,7 +23,7 @@ from ovsdb.provision import datapath_id
 from tests.certificates import Authority, free_port
 from tests.overlay_database import await_answer, needs_ovsdb
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 
 HELLO = bytes.fromhex("0600001000000001000100080000007e")
 CHASSIS = ("h1", "h2", "h3")

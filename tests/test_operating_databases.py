@@ -16,6 +16,8 @@ import pytest
 from tests.cluster import own_loopback
 from tests.overlay_database import SEARCH, needs_ovsdb
 
+pytestmark = pytest.mark.server
+
 GUIDE = Path(__file__).parent.parent / "docs" / "operating-databases.md"
 
 

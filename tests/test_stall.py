@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ovsdb.embedded import schema
 from ovsdb.rpc import connect
 from tests.cluster import standalone
 from tests.overlay_database import needs_ovsdb
+
+pytestmark = pytest.mark.server
 
 ROWS = 10_000
 PROGRAM = """

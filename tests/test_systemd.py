@@ -24,7 +24,7 @@ UNITS = sorted(PACKAGING.glob("systemd/*.service"))
 INSTALLED = "/opt/ovs-overlay"
 ANALYZE = shutil.which("systemd-analyze")
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze (Debian: systemd)")

@@ -18,7 +18,7 @@ from ovsdb.embedded import schema
 from tests.certificates import Authority, free_port, options
 from tests.overlay_database import needs_ovsdb, serving
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 
 PROGRAM = """
 import sys, time, json, resource

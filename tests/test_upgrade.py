@@ -20,7 +20,7 @@ from tests import released
 from tests.cluster import cluster, eventually, standalone, with_schema
 from tests.overlay_database import needs_ovsdb, run_tool
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 PRESENT = json.loads(embedded.schema().read_text())
 STEPS = 6
 """Conversions and fillings from 1.0.0: expand, fill, contract, rename, fill, present."""

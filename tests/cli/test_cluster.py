@@ -18,7 +18,7 @@ from ovsdb.rpc import connect
 from tests.cluster import cluster, eventually, in_cluster
 from tests.overlay_database import needs_ovsdb
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 PROGRAM = str(Path(sys.executable).with_name("overlayctl"))
 WRITERS = 12
 EACH = 6

@@ -15,7 +15,7 @@ from ovsdb.rpc import Connection, connect
 from tests.cli.words import call
 from tests.overlay_database import needs_ovsdb, serving
 
-pytestmark = needs_ovsdb
+pytestmark = [needs_ovsdb, pytest.mark.server]
 WRITE = b'"table": "Change", "uuid"'
 """Is in every transaction that writes, and in nothing else."""
 
