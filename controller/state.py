@@ -9,11 +9,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from controller.chassis_state import ChassisState
 from controller.packet_in import Arp
+from controller.strange import Strange
 from flows.bind import Place, bind
 from flows.compile.view import unreachable_pairs
 from flows.model import Binding, Neighbor, Overlay, Plug
-from ovsdb.marks import Mark, parse
+from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import BindingStatus, ChassisStatus, Pending, Status
 from ovsdb.trust import beyond, objection
@@ -21,55 +23,6 @@ from ovsdb.trust import beyond, objection
 LOG = logging.getLogger("overlay.state")
 NEIGHBORS_PER_PORT = 256
 """The most neighbors that are learned behind one binding."""
-STRANGE_S = 60.0
-"""Seconds after which a port that sent nothing strange any more is no longer said to."""
-
-
-@dataclass
-class ChassisState:
-    """What is known of one chassis, beside its declaration.
-
-    `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault`
-    why it can't be read now. `applied` is the
-    overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the
-    sequence numbers up to which its flows and its database are as declared.
-    """
-
-    plugged: Plugged | None = None
-    tried: bool = False
-    fault: str = "not connected yet"
-    problems: tuple[str, ...] = ()
-    connected: bool = False
-    applied: int = -1
-    cur_cfg: int = 0
-    provisioned_cfg: int = 0
-    flows: int = 0
-    refused: tuple[str, ...] = ()
-    datapath_id: str = ""
-    turned_away: str = ""
-
-    @property
-    def mark(self) -> Mark | None:
-        """The state of the overlay database that the chassis has last seen; None where it says nothing of one."""
-        return parse(self.plugged.mark) if self.plugged is not None else None
-
-    @property
-    def state(self) -> str:
-        """One word for `overlayctl show`."""
-        if self.fault:
-            return "unreachable" if self.plugged is not None else "connecting"
-        if self.problems or self.refused:
-            return "error"
-        return "ready" if self.connected and self.applied >= 0 else "connecting"
-
-    @property
-    def error(self) -> str:
-        """What is wrong with it, in words; '' when nothing is."""
-        parts = [self.fault] if self.fault else []
-        parts += [*self.problems, *self.refused]
-        if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
-            parts.append(self.turned_away or self.plugged.channel)
-        return "; ".join(parts)
 
 
 @dataclass
@@ -100,8 +53,9 @@ class State:
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
-    _strange: dict[Binding, tuple[str, float]] = field(default_factory=dict)
-    _taken: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._strange = Strange(self.noted)
 
     def declare(self, declared: Declared, last: LastKnown) -> None:
         """Store what the overlay database says; `last` counts the first time only."""
@@ -201,18 +155,14 @@ class State:
         if binding is None or self.declared is None:
             return
         if binding.port is not None and arp.sha not in binding.macs:
-            self._wonder(
-                binding,
-                f"sends from MAC {arp.sha}, but port '{binding.port}' is declared with {binding.mac}; "
-                f"if that is wrong: overlayctl port-set {binding.port} --mac {arp.sha}",
-                now,
-            )
+            self._strange.other_mac(binding, arp.sha, now)
             return
         peers = [port for port in self.declared.ports.values() if port.network == binding.network]
         owner = next((port.name for port in peers if arp.spa in port.ips), None)
         if owner is not None:
             if owner != binding.port:
-                self._dispute(binding, arp, owner, now)
+                holder = next((b for b in self.overlay.bindings if b.port == owner), None)
+                self._strange.claimed(binding, arp, owner, holder, now)
             return
         if binding.port is None and any(arp.sha in port.macs for port in peers):
             return
@@ -223,41 +173,9 @@ class State:
         if before == neighbor or (before is None and len(here) >= NEIGHBORS_PER_PORT):
             return
         if before is not None and before.mac != neighbor.mac:
-            self._watch(before, neighbor, now)
+            self._strange.moved(before, neighbor, self.overlay.bindings, now)
         self._neighbors[key] = neighbor
         self.derive()
-
-    def _dispute(self, binding: Binding, arp: Arp, owner: str, now: float) -> None:
-        """Note that somebody speaks for an address that is declared for another port: both are told."""
-        holder = next((b for b in self.overlay.bindings if b.port == owner), None)
-        where = f" at {holder.chassis}/{holder.interface}" if holder is not None else ", which is not plugged in"
-        who = f"port '{binding.port}'" if binding.port is not None else "the undeclared port"
-        self._wonder(
-            binding, f"claims {arp.spa} with MAC {arp.sha}, but that is the address of port '{owner}'{where}", now
-        )
-        if holder is not None:
-            said = f"{who} at {binding.chassis}/{binding.interface} claims its address {arp.spa} with MAC {arp.sha}"
-            self._wonder(holder, said, now)
-
-    def _watch(self, before: Neighbor, after: Neighbor, now: float) -> None:
-        """Note two that take a learned address from each other: once it may have moved, to and fro nothing does."""
-        key = (after.network, after.ip)
-        last = self._taken.get(key)
-        self._taken[key] = (before.mac, now)
-        if last is None or last[0] != after.mac or now >= last[1] + STRANGE_S:
-            return
-        for one, other in ((before, after), (after, before)):
-            binding = next((b for b in self.overlay.bindings if _place(b) == (one.chassis, one.interface)), None)
-            if binding is not None:
-                said = f"claims {one.ip} with MAC {one.mac}, and {other.chassis}/{other.interface} with MAC {other.mac}"
-                self._wonder(binding, f"{said}; two have one address", now)
-
-    def _wonder(self, binding: Binding, said: str, now: float) -> None:
-        """Note what is strange about what comes from a port, for as long as it goes on."""
-        known = binding in self._strange
-        self._strange[binding] = (self._strange[binding][0] if known else said, now)
-        if not known:
-            self.noted()
 
     def plugs(self) -> Iterable[Plug]:
         """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
@@ -301,7 +219,7 @@ class State:
         self.nb_cfg = self.declared.nb_cfg
         self.version += 1
         self._since = {b: self._since.get(b, self.version) for b in overlay.bindings}
-        self._strange = {b: said for b, said in self._strange.items() if b in self._since}
+        self._strange.keep(self._since)
         self.changed()
 
     def confirm(self, chassis: str, version: int, nb_cfg: int, flows: int, refused: tuple[str, ...]) -> None:
@@ -337,8 +255,7 @@ class State:
 
     def status(self, now: float = 0.0) -> Status:
         """What is to stand in the overlay database about all this; `now` in seconds of a clock that only rises."""
-        self._strange = {b: (said, at) for b, (said, at) in self._strange.items() if now < at + STRANGE_S}
-        self._taken = {key: (mac, at) for key, (mac, at) in self._taken.items() if now < at + STRANGE_S}
+        self._strange.fade(now)
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
             for here, there in ((one, other), (other, one)):
@@ -363,7 +280,7 @@ class State:
                 binding.network if binding is not None else None,
                 binding.port if binding is not None else None,
                 binding is not None and self._is_up(binding),
-                self._problems.get(place) or (self._strange.get(binding, ("",))[0] if binding is not None else ""),
+                self._problems.get(place) or (self._strange.about(binding) if binding is not None else ""),
             )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
         for name, why in (self._read.unusable if self._read is not None else {}).items():
@@ -392,7 +309,3 @@ class State:
         own = self.chassis.get(binding.chassis)
         others = (known.applied for known in self.chassis.values() if known.connected)
         return own is not None and own.applied >= since and all(applied >= since for applied in others)
-
-
-def _place(binding: Binding) -> Place:
-    return binding.chassis, binding.interface

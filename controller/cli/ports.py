@@ -71,15 +71,13 @@ def show_list(draft: Draft, args: Namespace) -> None:
 
 def show_one(draft: Draft, args: Namespace) -> None:
     """`port-show`."""
-    from controller.cli.show import status
-
     draft.get("Port", args.name)
     (known,) = (row for row in listed(draft) if row["name"] == args.name)
     places = [
         {column: row[column] for column in ("chassis", "interface", "up", "error")}
         for row in draft.where("Binding", port=args.name)
     ]
-    print_row(draft, {**known, "status": status(places), "places": places}, args)
+    print_row(draft, {**known, "status": status(known, places), "places": places}, args)
 
 
 def listed(draft: Draft) -> list[Row]:
@@ -101,6 +99,17 @@ def listed(draft: Draft) -> list[Row]:
         }
         for row in sorted(draft.read("Port").values(), key=lambda row: row["name"])
     ]
+
+
+def status(port: Row, places: Sequence[Row]) -> str:
+    """How a port is, in a word: what is wrong anywhere counts before what is well elsewhere."""
+    if not port["enabled"]:
+        return "disabled"
+    if not places:
+        return "not plugged in"
+    if any(place["error"] for place in places):
+        return "problem"
+    return "up" if any(place["up"] for place in places) else "down"
 
 
 def own_addresses(draft: Draft, port: Row) -> list[Row]:

@@ -142,17 +142,8 @@ def _places(
 
 
 def _port(port: Row, places: list[Any]) -> dict[str, Any]:
-    said = status(places) if port["enabled"] else "disabled"
-    return {**{key: port[key] for key in ("name", "mac", "ips")}, "status": said, "places": places}
-
-
-def status(places: Sequence[dict[str, Any]]) -> str:
-    """How a port is, in a word: what is wrong anywhere counts before what is well elsewhere."""
-    if not places:
-        return "not plugged in"
-    if any(place["error"] for place in places):
-        return "problem"
-    return "up" if any(place["up"] for place in places) else "down"
+    known = {key: port[key] for key in ("name", "mac", "ips")}
+    return {**known, "status": ports.status(port, places), "places": places}
 
 
 def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, str]]:

@@ -1,0 +1,55 @@
+"""What is known of one chassis, and how that is told in a word and in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ovsdb.marks import Mark, parse
+from ovsdb.snapshot import Plugged
+
+
+@dataclass
+class ChassisState:
+    """What is known of one chassis, beside its declaration.
+
+    `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault`
+    why it can't be read now. `applied` is the
+    overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the
+    sequence numbers up to which its flows and its database are as declared.
+    """
+
+    plugged: Plugged | None = None
+    tried: bool = False
+    fault: str = "not connected yet"
+    problems: tuple[str, ...] = ()
+    connected: bool = False
+    applied: int = -1
+    cur_cfg: int = 0
+    provisioned_cfg: int = 0
+    flows: int = 0
+    refused: tuple[str, ...] = ()
+    datapath_id: str = ""
+    turned_away: str = ""
+
+    @property
+    def mark(self) -> Mark | None:
+        """The state of the overlay database that the chassis has last seen; None where it says nothing of one."""
+        return parse(self.plugged.mark) if self.plugged is not None else None
+
+    @property
+    def state(self) -> str:
+        """One word for `overlayctl show`."""
+        if self.fault:
+            return "unreachable" if self.plugged is not None else "connecting"
+        if self.problems or self.refused:
+            return "error"
+        return "ready" if self.connected and self.applied >= 0 else "connecting"
+
+    @property
+    def error(self) -> str:
+        """What is wrong with it, in words; '' when nothing is."""
+        parts = [self.fault] if self.fault else []
+        parts += [*self.problems, *self.refused]
+        if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
+            parts.append(self.turned_away or self.plugged.channel)
+        return "; ".join(parts)
