@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from ryu.lib import hub
 
 from controller.state import State
-from ovsdb import dial_in, rpc
+from ovsdb import dial_in, marks, rpc
 from ovsdb.entries import DIAL_IN
 from ovsdb.status import Pending
 
@@ -90,7 +90,7 @@ class DialIn:
         rows = asking.select("Open_vSwitch")
         if not rows:
             raise ValueError("its database has no Open_vSwitch row; on the host: ovs-vsctl init")
-        ids = _map(rows[0]["external_ids"])
+        ids = rpc.mapping(rows[0]["external_ids"])
         name = ids.get("system-id", "")
         if not name:
             raise ValueError("it has no name; on the host: ovs-vsctl set open_vswitch . external_ids:system-id=NAME")
@@ -106,8 +106,4 @@ class DialIn:
         session = self._state.chassis.get(name)
         if known is not None and session is not None and session.plugged is not None and not session.fault:
             raise ValueError(f"chassis {name!r} is connected already; a second one of that name is refused")
-        return Pending(name, address, ids.get(VTEP), rpc.optional(rows[0]["ovs_version"]))
-
-
-def _map(value: Any) -> dict[str, str]:
-    return dict(value[1])
+        return Pending(name, address, ids.get(VTEP), rpc.optional(rows[0]["ovs_version"]), *marks.ask(asking))

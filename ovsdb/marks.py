@@ -3,7 +3,7 @@
 Kept in `external_ids` of br-int, under keys that begin with `overlay-`: whose chassis it is and since when
 (`Mark`), and what was declared of the chassis, of the networks with ports there, and of the declared ports
 bound there. From the marks of all chassis an overlay database that was lost is built anew, and one that is
-older than they are is recognised. Pure: values in, texts out, and back.
+older than they are is recognised. Values in, texts out, and back; `ask` alone reads a chassis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flows.model import Binding, Network, Port
-from ovsdb.snapshot import ChassisRow, Declared
+from ovsdb.rpc import Connection, mapping, select
+from ovsdb.snapshot import BRIDGE, ChassisRow, Declared
 
 KEY: Final = "overlay-mark"
 CHASSIS: Final = "overlay-chassis"
@@ -100,6 +101,28 @@ def remembered(external_ids: Mapping[str, str]) -> Remembered:
         return {name: row for name, row in rows.items() if row is not None}
 
     return Remembered(parse(external_ids.get(KEY)), read(CHASSIS), under(NETWORK), under(PORT), tuple(faults))
+
+
+def ask(chassis: Connection) -> tuple[dict[str, str], dict[str, str]]:
+    """The entries that a chassis' br-int has, and the VNI of each interface that joined by one.
+
+    Raises DatabaseError when it can't be asked.
+    """
+    bridges, interfaces = (
+        result["rows"]
+        for result in chassis.transact(
+            [
+                select("Bridge", [["name", "==", BRIDGE]], ["external_ids"]),
+                select("Interface", columns=["name", "external_ids"]),
+            ]
+        )
+    )
+    entries = mapping(bridges[0]["external_ids"]) if bridges else {}
+    vnis = {row["name"]: mapping(row["external_ids"]).get("overlay-vni") for row in interfaces}
+    return (
+        {key: value for key, value in entries.items() if is_ours(key)},
+        {name: vni for name, vni in vnis.items() if vni is not None},
+    )
 
 
 def is_ours(key: str) -> bool:

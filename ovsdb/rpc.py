@@ -334,6 +334,11 @@ def elements(value: Any) -> list[Any]:
     return [value]
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """The entries of a map column."""
+    return dict(value[1])
+
+
 def optional(value: Any) -> Any:
     """The value of a column that holds one or none."""
     found = elements(value)

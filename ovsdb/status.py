@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ovs.db.idl
@@ -38,12 +38,17 @@ class BindingStatus:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A Pending row: a chassis that connected to us and is not declared, and what it says of itself."""
+    """A Pending row: a chassis that connected to us and is not declared, and what it says of itself.
+
+    `remembered` are the entries of its br-int that `ovsdb.marks` wrote, `vnis` those of its interfaces.
+    """
 
     name: str
     address: str
     vtep: str | None = None
     ovs_version: str | None = None
+    remembered: Mapping[str, str] = field(default_factory=dict)
+    vnis: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,8 @@ def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, sta
             address=pending.address,
             vtep=_optional(pending.vtep),
             ovs_version=_optional(pending.ovs_version),
+            remembered=dict(pending.remembered),
+            vnis=dict(pending.vnis),
         )
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 from controller.cli import written
 from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError, listed
-from ovsdb import rpc
+from ovsdb import marks, rpc
+from ovsdb.entries import DIAL_IN
 from ovsdb.marks import Mark, Remembered, remembered
 from ovsdb.rpc import Row, as_set
-from ovsdb.snapshot import BRIDGE
 
 DECLARED: Final = ("Chassis", "Port", "Network", "Tenant")
 LOST_TENANT: Final = "recovered"
@@ -61,7 +61,9 @@ def rebuild(draft: Draft, args: Namespace) -> None:
             f"the overlay database is not empty ({', '.join(there)}); rebuild fills an empty one only: "
             "move its file away and start the controller anew"
         )
-    found = [ask(written.ovsdb(remote, "")) for remotes in args.from_chassis for remote in remotes.split(",")]
+    found: list[Found] = []
+    for remote in dict.fromkeys(part.strip() for remotes in args.from_chassis for part in remotes.split(",")):
+        found += dialled_in(draft) if remote == DIAL_IN.rstrip(":") else [ask(written.ovsdb(remote, ""))]
     recovered = recover(found)
     if not recovered.chassis:
         raise CommandError("no chassis that was asked remembers an overlay; nothing to rebuild from")
@@ -79,18 +81,23 @@ def ask(remote: str) -> Found:
     try:
         with rpc.connect(remote, "Open_vSwitch") as chassis:
             roots = chassis.select("Open_vSwitch")
-            bridges = chassis.select("Bridge", [["name", "==", BRIDGE]])
-            interfaces = chassis.select("Interface")
+            entries, vnis = marks.ask(chassis)
     except rpc.DatabaseError as failure:
         raise CommandError(f"chassis at {remote} can't be asked: {failure}") from None
-    ids = _map(bridges[0]["external_ids"]) if bridges else {}
-    told = remembered(ids)
-    system_id = _map(roots[0]["external_ids"]).get("system-id", "") if roots else ""
-    name = str((told.chassis or {}).get("name") or system_id)
-    vnis = {
-        str(row["name"]): vni for row in interfaces if (vni := _map(row["external_ids"]).get("overlay-vni")) is not None
-    }
-    return Found(remote, name, told, vnis)
+    told = remembered(entries)
+    system_id = rpc.mapping(roots[0]["external_ids"]).get("system-id", "") if roots else ""
+    return Found(remote, str((told.chassis or {}).get("name") or system_id), told, vnis)
+
+
+def dialled_in(draft: Draft) -> list[Found]:
+    """What the chassis tell that dialled in and are pending: the controller has asked them."""
+    found = [
+        Found(DIAL_IN + row["name"], row["name"], remembered(rpc.mapping(row["remembered"])), rpc.mapping(row["vnis"]))
+        for row in draft.read("Pending").values()
+    ]
+    if not found:
+        raise CommandError("no chassis has dialled in and is pending; overlayctl pending-list")
+    return sorted(found, key=lambda each: each.name)
 
 
 def recover(found: Sequence[Found]) -> Recovered:
@@ -112,9 +119,8 @@ def recover(found: Sequence[Found]) -> Recovered:
                 f"chassis at {each.remote} remembers nothing; overlayctl chassis-add NAME {each.remote} --vtep IP"
             )
             continue
-        chassis[each.name] = {**each.told.chassis, "ovsdb": each.told.chassis.get("ovsdb") or each.remote}
-        if not str(chassis[each.name]["ovsdb"]).startswith("dial-in:"):
-            chassis[each.name] = {**chassis[each.name], "ovsdb": each.remote}
+        dials_in = str(each.told.chassis.get("ovsdb", "")).startswith(DIAL_IN)
+        chassis[each.name] = {**each.told.chassis, "ovsdb": DIAL_IN + each.name if dials_in else each.remote}
         for kind, rows, told in (("network", networks, each.told.networks), ("port", ports, each.told.ports)):
             for name, row in told.items():
                 if name in rows and rows[name] != row:
@@ -132,8 +138,8 @@ def recover(found: Sequence[Found]) -> Recovered:
     for name in [name for name, row in ports.items() if row.get("network") not in networks]:
         notes.append(f"port {name}: no chassis remembers its network {ports[name].get('network')!r}; left out")
         del ports[name]
-    marks = [each.told.mark for each in found if each.told.mark is not None]
-    latest = max(marks, key=lambda mark: (mark.epoch, mark.nb_cfg), default=None)
+    seen = [each.told.mark for each in found if each.told.mark is not None]
+    latest = max(seen, key=lambda mark: (mark.epoch, mark.nb_cfg), default=None)
     return Recovered(chassis, networks, ports, latest, tuple(notes))
 
 
@@ -186,7 +192,3 @@ def _columns(table: str, row: Mapping[str, Any]) -> Row:
         if column in row:
             columns[column] = row[column]
     return columns
-
-
-def _map(value: Any) -> dict[str, str]:
-    return dict(value[1])

@@ -11,10 +11,17 @@ DATABASES: Final = (
         "rebuild",
         "fill an empty overlay database with what the chassis remember",
         "rebuild:rebuild",
-        (several("--from-chassis", "OVSDB", "the OVSDB server of a chassis to ask", required=True),),
+        (
+            several(
+                "--from-chassis",
+                "OVSDB|dial-in",
+                "the OVSDB server of a chassis to ask; dial-in: those that dialled in and are pending",
+                required=True,
+            ),
+        ),
         (
             "rebuild --dry-run --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640",
-            "rebuild --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640",
+            "rebuild --from-chassis tcp:192.0.2.1:6640,tcp:192.0.2.2:6640,dial-in",
         ),
         epilog="Declared ports that are plugged in nowhere are known to no chassis: take backups.",
     ),
