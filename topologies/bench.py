@@ -18,6 +18,7 @@ from statistics import median
 from typing import Final
 
 from flows.model import Encap
+from topologies import bench_commands
 from topologies.lab import Lab
 from topologies.topology import Topology, Vm
 from topologies.two_chassis import TOPOLOGY as TWO
@@ -61,9 +62,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3, help="seconds of each TCP stream (3)")
     parser.add_argument("--encap", choices=[*Encap], default=Encap.VXLAN, help="of the overlay's network (vxlan)")
     parser.add_argument("--datapath", choices=("netdev", "system"), help="default: what this machine has")
+    parser.add_argument("--commands", action="store_true", help="measure overlayctl beside ovn-nbctl instead")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if args.commands:
+        rows = bench_commands.run(args.rounds, lambda text: print(text, file=sys.stderr, flush=True))
+        print(json.dumps(rows, indent=2) if args.format == "json" else bench_commands.table(rows, args.rounds))
+        return 0
     plan = topology()
     plan = replace(plan, networks=tuple(replace(network, encap=Encap(args.encap)) for network in plan.networks))
     with Lab(plan, f"bench{os.getpid()}", datapath=args.datapath) as lab:

@@ -39,12 +39,17 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
     if _wait(where, timeout, [_until("Chassis", behind, "=="), _until("Overlay_Global", behind, "==")]):
         return
     with connect(where, stale=True) as database:
-        late, globally = (
+        late, globally, totals = (
             result["rows"]
-            for result in database.transact([select("Chassis", behind), select("Overlay_Global", behind)])
+            for result in database.transact(
+                [select("Chassis", behind), select("Overlay_Global", behind), select("Overlay_Global")]
+            )
         )
     if not late and not globally:
         return
+    alarm = next((row["alarm"] for row in totals), "")
+    if alarm:
+        raise NotInstalledError(f"configuration {number} is stored, but the controller objects: {alarm}")
     stored = f"configuration {number} is stored, but not installed on every chassis within {timeout:g} s"
     if globally and all(row["cur_cfg"] < number for row in globally) and not any(map(_known, late)):
         raise NotInstalledError(
