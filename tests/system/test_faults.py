@@ -53,6 +53,8 @@ def test_a_chassis_database_server_dies_and_comes_back(lab: Lab) -> None:
         lab.start_daemon("h2", "ovsdb-server")
         eventually(lambda: set(states_of(lab).values()) == {"ready"}, 30)
         settle(lab)
+        # In userspace ovs-vswitchd stands still until it has its database again, which it looks for at its own pace.
+        eventually(lambda: lab.ping("web1", "web2", count=1).received == 1, 30)
     assert pings().lost <= 1
     assert events.of_ours() == []
 
