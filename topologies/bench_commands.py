@@ -1,7 +1,7 @@
 """`./lab bench --commands`: what a command of `overlayctl` costs, side by side with OVN's in one run.
 
-Two servers on files in memory's reach: ours, and one with OVN's northbound schema, when `ovn-nbctl` is installed
-(Debian: ovn-common and ovn-central). Rounds alternate between the two. No root, no chassis and no controller are needed.
+Two servers, ours and one with OVN's northbound schema, when `ovn-nbctl` is installed (Debian: ovn-common and
+ovn-central). Rounds alternate between the two. No chassis and no controller are needed.
 """
 
 from __future__ import annotations

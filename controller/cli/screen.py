@@ -1,13 +1,15 @@
-"""What `show` has collected, drawn for a person: at most 100 columns, what is wrong last.
+"""What `show` has collected, drawn for a person: at most 100 columns, what is wrong last. Of many it shows those that
+are not well, and how many more there are.
 
 Pure: values in, lines out.
 """
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from controller.cli.tables import aligned, paint
 
@@ -27,11 +29,16 @@ COLOUR_OF: Final = {
 KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac", "overlay_ip": "overlay-ip"}
 """The external_ids of an interface, by the column of Binding that keeps each."""
 
+MOST: Final = {"chassis": 16, "networks": 8, "ports": 16, "neighbors": 8}
+"""How many a screen has room for: of all chassis and networks, and of the ports and neighbors of one network."""
+
 Painter = Callable[[str, str], str]
+Thing = TypeVar("Thing")
 
 
-def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
-    """The lines of one screen."""
+def draw(seen: dict[str, Any], colours: bool, everything: bool = False) -> Iterator[str]:
+    """The lines of one screen; with `everything` of as many as it takes."""
+    most = dict.fromkeys(MOST, sys.maxsize) if everything else MOST
 
     def painted(text: str, colour: str) -> str:
         return paint(text, colour, colours)
@@ -40,10 +47,16 @@ def draw(seen: dict[str, Any], colours: bool) -> Iterator[str]:
         yield from _wrapped("", f"ALARM: {seen['alarm']}", painted, "red")
         yield ""
     yield painted("Chassis", "bold")
-    yield from _chassis(seen["chassis"], painted)
+    shown, left = _most(seen["chassis"], lambda row: row["state"] != "ready", most["chassis"])
+    yield from _chassis(shown, painted)
+    yield from _more("  ", left, "overlayctl chassis-list")
     yield ""
     yield painted("Networks", "bold")
-    yield from _networks(seen["networks"], painted)
+    networks, left = _most(seen["networks"], _unwell, most["networks"])
+    yield from _networks(networks, most, painted)
+    if left:
+        yield ""
+    yield from _more("  ", left, "overlayctl net-list")
     if seen["pending"]:
         yield ""
         yield painted("Chassis that ask to join", "bold")
@@ -98,7 +111,26 @@ def _host(row: dict[str, Any]) -> Iterator[list[str]]:
         yield ["", *vtep, "", "", "", ""]
 
 
-def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:
+def _most(things: Sequence[Thing], bad: Callable[[Thing], bool], most: int) -> tuple[list[Thing], int]:
+    """As many as there is room for, in their order, first of all those that are not well; and how many are left."""
+    if len(things) <= most:
+        return list(things), 0
+    places = sorted(range(len(things)), key=lambda place: not bad(things[place]))[:most]
+    return [things[place] for place in sorted(places)], len(things) - most
+
+
+def _more(indent: str, left: int, command: str) -> Iterator[str]:
+    if left:
+        yield f"{indent}and {left} more; {command}, or overlayctl show --all"
+
+
+def _unwell(network: dict[str, Any]) -> bool:
+    """Whether a network has a port that is not as it should be."""
+    ports = any(port["status"] not in ("up", "disabled") for port in network["ports"])
+    return ports or any(place["error"] or not place["up"] for place in network["undeclared"])
+
+
+def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted: Painter) -> Iterator[str]:
     if not networks:
         yield "  none yet; overlayctl net-add NAME --tenant TENANT --vni VNI"
     for position, network in enumerate(networks):
@@ -113,24 +145,26 @@ def _networks(networks: Sequence[dict[str, Any]], painted: Painter) -> Iterator[
             full = painted("full", "yellow") if not subnet["free"] else f"{_count(subnet['free'])} free"
             yield f"    {subnet['subnet']}: {subnet['used']} used, {full}{router}"
         rows = [["port", "mac", "ip", "where", "status"]]
-        for port in network["ports"]:
+        ports, left = _most(network["ports"], lambda port: port["status"] != "up", most["ports"])
+        for port in ports:
             rows += _port(port)
-        for place in network["undeclared"]:
+        undeclared, beside = _most(network["undeclared"], lambda place: not place["up"], most["ports"])
+        for place in undeclared:
             known = [place["attached_mac"] or "(learned)", place["overlay_ip"] or ""]
             rows.append(["(undeclared)", *known, _where(place), _status(place)])
         if len(rows) > 1:
             yield from _table(rows, "    ", painted)
+            yield from _more("    ", left + beside, f"overlayctl port-list --net {network['name']}")
         else:
             yield f"    no ports yet; overlayctl port-add NAME --net {network['name']} --mac MAC --ip IP"
-        if network["neighbors"]:
+        neighbors, left = _most(network["neighbors"], lambda row: False, most["neighbors"])
+        if neighbors:
             yield from _table(
-                [
-                    ["learned ip", "mac", "where"],
-                    *([row["ip"], row["mac"], _where(row)] for row in network["neighbors"]),
-                ],
+                [["learned ip", "mac", "where"], *([row["ip"], row["mac"], _where(row)] for row in neighbors)],
                 "    ",
                 painted,
             )
+        yield from _more("    ", left, "overlayctl neighbor-list")
 
 
 def _count(number: int) -> str:

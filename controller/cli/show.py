@@ -28,7 +28,7 @@ def show(draft: Draft, args: Namespace) -> None:
     else:
         from controller.cli.screen import draw
 
-        draft.lines += draw(seen, coloured(args))
+        draft.lines += draw(seen, coloured(args), args.all)
 
 
 def overview(draft: Draft) -> dict[str, Any]:

@@ -171,3 +171,25 @@ def test_a_network_that_contradicts_itself_is_a_problem(run: Callable[..., str],
     shown = run("show")
     assert "network red: subnet '10.0.0.9/24' has bits of a host; write 10.0.0.0/24" in shown
     assert "network 'red': subnet" in run("check")
+
+
+def test_of_many_those_that_are_not_well_are_shown(run: Callable[..., str], database: Connection) -> None:
+    """One screen, whatever there is; the rest is counted, and `--all` has it."""
+    run("net-add red --tenant acme --vni 1000")
+    run(" -- ".join(f"net-add n{number:02} --tenant acme --vni {number + 1}" for number in range(20)))
+    run(" -- ".join(f"port-add p{number:02} --net red" for number in range(60)))
+    run(" -- ".join(f"chassis-add h{n:02} tcp:192.0.2.{n} --vtep 192.0.2.{n}" for n in range(1, 41)))
+    for number in range(60):
+        row = {"iface_id": f"p{number:02}", "network": "red", "port": f"p{number:02}", "up": number != 47}
+        insert(database, "Binding", chassis="h01", interface=f"vm{number}", ofport=number + 1, **row)
+    update(database, "Chassis", [["name", "!=", "h39"]], state="ready")
+    shown = run("show")
+    assert len(shown.splitlines()) < 70
+    assert "h39 " in shown
+    assert "p47 " in shown
+    assert "  and 24 more; overlayctl chassis-list, or overlayctl show --all" in shown
+    assert "    and 44 more; overlayctl port-list --net red, or overlayctl show --all" in shown
+    assert "  and 13 more; overlayctl net-list, or overlayctl show --all" in shown
+    everything = run("show --all")
+    assert all(f"p{number:02} " in everything for number in range(60))
+    assert " more; " not in everything

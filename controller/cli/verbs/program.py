@@ -28,7 +28,8 @@ LOOK: Final = (
         "show",
         "show chassis, networks, ports, where they are, and what is wrong",
         "show:show",
-        examples=("show", "show --format json"),
+        (arg("--all", action="store_true", help="everything, not only what one screen has room for"),),
+        examples=("show", "show --all", "show --format json"),
         epilog=SHOW_JSON,
     ),
     Verb(
