@@ -94,7 +94,9 @@ class State:
 
     def _accept(self, declared: Declared, anew: bool) -> None:
         """Act on it; `anew` tells `changed` even when nothing did."""
-        other_rows = anew or self.declared is None or declared.chassis != self.declared.chassis
+        before = self.declared
+        # A deletion is told to every chassis at once (ovsdb.marks).
+        other_rows = anew or before is None or (declared.chassis, declared.epoch) != (before.chassis, before.epoch)
         self.declared = declared
         for name in declared.chassis:
             self.chassis.setdefault(name, ChassisState())
@@ -212,7 +214,8 @@ class State:
             tuple(sorted(self._neighbors.values(), key=lambda n: (n.network, n.ip))),
         )
         self._problems = bound.problems
-        if not anyway and overlay == self.overlay and self.declared.nb_cfg == self.nb_cfg and self.version:
+        if not anyway and overlay == self.overlay and self.version:
+            self._advance(self.declared.nb_cfg)
             self.noted()
             return
         self.overlay = overlay
@@ -222,11 +225,24 @@ class State:
         self._strange.keep(self._since)
         self.changed()
 
+    def _advance(self, nb_cfg: int) -> None:
+        """What is declared was written, but changes nothing anywhere: who had all has all.
+
+        Most writes are such: a port that is plugged in nowhere, a description. No chassis needs to be looked at.
+        """
+        for known in self.chassis.values():
+            if known.applied == self.version:
+                known.cur_cfg = nb_cfg
+            if known.provisioned_cfg == self.nb_cfg:
+                known.provisioned_cfg = nb_cfg
+        self.nb_cfg = nb_cfg
+
     def confirm(self, chassis: str, version: int, nb_cfg: int, flows: int, refused: tuple[str, ...]) -> None:
         """Store that a chassis' switch has the flows of this version of the overlay."""
         known = self.chassis.get(chassis)
         if known is not None:
-            known.applied, known.cur_cfg, known.flows, known.refused = version, nb_cfg, flows, refused
+            known.applied, known.flows, known.refused = version, flows, refused
+            known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
 
     def pend(self, pending: Pending) -> None:

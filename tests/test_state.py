@@ -222,6 +222,25 @@ def test_a_chassis_is_ready_when_it_is_reached_connected_and_confirmed() -> None
     assert state.status().chassis["h1"].state == "error"
 
 
+def test_a_write_that_changes_nothing_anywhere_costs_nothing_anywhere() -> None:
+    state = store(WEB1)
+    told: list[str] = []
+    for name in ("h1", "h2"):
+        state.plug(name, Plugged((WEB1,) if name == "h1" else ()), (), provisioned=0)
+        state.confirm(name, state.version, 0, 40, ())
+    state.changed = lambda: told.append("changed")
+    spare = Port("spare", "red", "02:00:00:00:00:07")
+    state.declare(declared(nb_cfg=5, ports={**PORTS, "spare": spare}), LastKnown())
+    assert told == []
+    cfgs = {name: said.cur_cfg for name, said in state.status().chassis.items()}
+    assert cfgs == {"h1": 5, "h2": 5, "h3": 0}, "who has nothing yet has nothing now"
+    state.confirm("h3", state.version, 0, 20, ())
+    state.plug("h3", Plugged(()), (), provisioned=5)
+    assert state.status().chassis["h3"].cur_cfg == 5, "what it was given meanwhile was the same"
+    state.declare(declared(nb_cfg=6, epoch=1), LastKnown())
+    assert told, "a deletion is told to every chassis"
+
+
 def test_chassis_without_a_common_encap_say_so() -> None:
     alone = ChassisRow(Chassis("h2", "192.0.2.2", frozenset({Encap.GRE})), "tcp:198.51.100.2:6640")
     other = ChassisRow(Chassis("h1", "192.0.2.1", frozenset({Encap.VXLAN})), "tcp:198.51.100.1:6640")
