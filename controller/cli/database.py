@@ -58,7 +58,7 @@ class Database:
                 self.majority()
             return self.open().transact(operations, timeout)
         except UnreachableError:
-            self._next()
+            self.next()
             raise
 
     def select(self, table: str, where: Sequence[Any] = ()) -> list[Row]:
@@ -74,7 +74,8 @@ class Database:
             self._connection = connect(self.listed)
         return self.open()
 
-    def _next(self) -> None:
+    def next(self) -> None:
+        """Ends the connection; the next one is to another server, if there is any."""
         # The one that failed is asked last: a server that hangs takes connections, and answers nothing.
         self.close()
         first, *others = self.listed.split(",")
@@ -91,11 +92,7 @@ def opened(named: str | None, reads: bool = False, any_version: bool = False) ->
 
     database = Database(named or default_database(), reads)
     try:
-        connection = database.open()
-        if not any_version:
-            from ovsdb.versions import check
-
-            check(connection)
+        connection = _ready(database, any_version)
         if connection.served is not None and not connection.served.connected:
             print(f"overlayctl: {database.where} is cut off from its cluster: this may be old", file=sys.stderr)
     except ValueError as malformed:
@@ -109,6 +106,24 @@ def opened(named: str | None, reads: bool = False, any_version: bool = False) ->
         )
         raise CommandError(f"no overlay database at {failure}; {advice}") from None
     return database
+
+
+def _ready(database: Database, any_version: bool) -> Connection:
+    """A connection to a server of the right version; a member that dies just now is not the last word of a cluster."""
+    others = database.listed.count(",")
+    while True:
+        try:
+            connection = database.open()
+            if not any_version:
+                from ovsdb.versions import check
+
+                check(connection)
+            return connection
+        except UnreachableError:
+            if not others:
+                raise
+            others -= 1
+            database.next()
 
 
 def meets(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

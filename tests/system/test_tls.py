@@ -47,7 +47,7 @@ def test_everything_works(lab: SecureLab) -> None:
 def test_nothing_is_spoken_without(lab: SecureLab) -> None:
     for name in ("h1", "h2"):
         assert vsctl(lab, name, "get-controller", "br-int") == "ssl:198.51.100.254:6653"
-        assert "is_connected: true" in vsctl(lab, name, "show")
+        eventually(lambda name=name: "is_connected: true" in vsctl(lab, name, "show"))
         assert vsctl(lab, name, "get-manager") == "pssl:6640"
     listening = lab.run(CONTROLLER, "ss", "-Hltn").stdout
     assert "0.0.0.0:6653" in listening
