@@ -7,7 +7,9 @@ and nothing is written to it, until somebody accepts it.
 from __future__ import annotations
 
 import logging
+import re
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -24,9 +26,13 @@ PATIENCE: Final = 5.0
 LOOK_S: Final = 2.0
 """Seconds between two looks at a pending chassis; its ovsdb-server hangs up after 5 s without a sign of life."""
 MOST: Final = 256
-"""Connections that may be pending at once; one more is closed."""
+MOST_OF_ONE: Final = 8
+"""Connections that may be pending at once, of all and of one address; one more is closed."""
 VTEP: Final = "overlay-vtep"
 """The external_ids entry of a chassis' Open_vSwitch row in which it may propose its VTEP."""
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""What a chassis may be called, as `overlayctl` has it. Whoever dials in may say anything."""
 
 Secure = Callable[[socket.socket], tuple[socket.socket, str | None]]
 """Makes an accepted connection a TLS one; returns it with the name in the peer's certificate, None without one."""
@@ -43,16 +49,16 @@ class DialIn:
         self._state = state
         self._connected = connected
         self._secure = secure
-        self._open = 0
+        self._open: Counter[str] = Counter()
 
     def run(self) -> None:
         """The loop; never returns."""
         while True:
             connection, peer = self._listening.accept()
-            if self._open >= MOST:
+            if self._open.total() >= MOST or self._open[peer[0]] >= MOST_OF_ONE:
                 connection.close()
                 continue
-            self._open += 1
+            self._open[peer[0]] += 1
             hub.spawn(self._serve, connection, peer[0])
 
     def _serve(self, connection: socket.socket, address: str) -> None:
@@ -79,7 +85,9 @@ class DialIn:
                 self._state.unpend(name)
             connection.close()
         finally:
-            self._open -= 1
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def _declared(self, name: str) -> bool:
         declared = self._state.declared
@@ -92,6 +100,11 @@ class DialIn:
             raise ValueError("its database has no Open_vSwitch row; on the host: ovs-vsctl init")
         ids = rpc.mapping(rows[0]["external_ids"])
         name = ids.get("system-id", "")
+        if name and not NAME.fullmatch(name):
+            raise ValueError(
+                f"its system-id {name[:80]!r} is no name: 1 to 63 letters, digits, '.', '_' or '-', the first a letter "
+                "or a digit; on the host: ovs-vsctl set open_vswitch . external_ids:system-id=NAME"
+            )
         if not name:
             raise ValueError("it has no name; on the host: ovs-vsctl set open_vswitch . external_ids:system-id=NAME")
         if certified is not None and certified != name:

@@ -34,6 +34,7 @@ from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
 
 LOG: Final = logging.getLogger("overlay.app")
+DIAL_IN_RETRY_S: Final = 1.0
 DIED: Final = 70
 """Exit status when one of our loops died (EX_SOFTWARE)."""
 
@@ -83,13 +84,21 @@ class OverlayApp(app_manager.RyuApp):
             sys.exit(f"overlay_app: {error}")
         if place is None:
             return
-        try:
-            listening = socket.create_server(place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET)
-        except OSError as error:
-            LOG.warning("chassis can't dial in at %s port %d: %s", *place, error.strerror)
-            return
-        dialled = DialIn(listening, self._state, self._arrived, self._secure)
-        spawn(dialled.run)
+        spawn(lambda: self._serve_dial_in(place))
+
+    def _serve_dial_in(self, place: tuple[str, int]) -> None:
+        """Listen as soon as nobody else does: beside a controller on this host we stand by, and may follow it."""
+        family, told = socket.AF_INET6 if ":" in place[0] else socket.AF_INET, False
+        while True:
+            try:
+                listening = socket.create_server(place, family=family)
+                break
+            except OSError as error:
+                if not told:
+                    LOG.warning("chassis can't dial in at %s port %d yet: %s", *place, error.strerror)
+                told = True
+                hub.sleep(DIAL_IN_RETRY_S)
+        DialIn(listening, self._state, self._arrived, self._secure).run()
 
     def _secure(self, connection: Any) -> tuple[Any, str | None]:
         """A connection that a chassis made, with TLS where we have certificates."""

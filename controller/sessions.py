@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from json import loads
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from ovs.db.idl import Idl, Transaction
@@ -78,7 +79,7 @@ class OverlaySession:
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
-        said = self._state.status(monotonic())
+        said = replace(self._state.status(monotonic()), heartbeat=int(time()))
         self._tell(said)
 
         def write(idl: Idl, transaction: Transaction) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import ovs.db.idl
 
 from flows.model import Neighbor, Plug
 from ovsdb.entries import ACCEPT, TAKE_OVER
+
+HEARTBEAT_S: Final = 10
+"""Seconds between two signs of life that the controller leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class Status:
     Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
     them and must survive. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
     nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more;
-    `accepted` is the (epoch, nb_cfg) that the database gets now that its state was accepted.
+    `accepted` is the (epoch, nb_cfg) that the database gets now that its state was accepted; `heartbeat` is the
+    time, in seconds since 1970.
     """
 
     chassis: Mapping[str, ChassisStatus]
@@ -71,6 +75,7 @@ class Status:
     pending: tuple[Pending, ...] = ()
     taken_over: frozenset[str] = frozenset()
     accepted: tuple[int, int] | None = None
+    heartbeat: int = 0
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -90,6 +95,8 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)
     for row in list(idl.tables["Overlay_Global"].rows.values()):
+        if abs(status.heartbeat - row.heartbeat) >= HEARTBEAT_S:
+            row.heartbeat = status.heartbeat
         _fill(row, cur_cfg=status.cur_cfg, read_cfg=status.read_cfg, alarm=status.alarm)
         if not row.database_id:
             row.database_id = str(uuid.uuid4())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli.checks import FOREIGN
 from ovsdb import document
 
 PAGE = Path(__file__).parents[1] / "docs" / "database.md"
@@ -26,3 +27,11 @@ def test_the_page_is_up_to_date(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--golden"):
         PAGE.write_text(document.render())
     assert PAGE.read_text() == document.render()
+
+
+def test_what_overlayctl_protects_is_what_the_page_marks() -> None:
+    """One list is beside the texts, the other where a command finds it without reading them."""
+    marked = {table: set(columns) for table, columns in document.texts()["written"].items()}
+    for table, columns in FOREIGN.items():
+        # Counters are every writer's, and what a chassis reports is the chassis'; nobody sets them by hand.
+        assert columns - {"reported", "epoch", "nb_cfg"} == (marked.get(table, set()) if columns else set()), table

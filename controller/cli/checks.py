@@ -29,7 +29,7 @@ CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
     ("Connection", "target"): written.listener,
 }
 FOREIGN: Final = {
-    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm"},
+    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm", "heartbeat"},
     "Chassis": {"state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "reported"},
     "Connection": {"is_connected", "status"},
     **{name: set[str]() for name in ("Binding", "Neighbor", "Pending", "Change")},

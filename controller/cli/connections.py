@@ -14,6 +14,10 @@ from ovsdb.rpc import Row, as_set, elements, optional
 COLUMNS: Final = ("target", "role", "read_only", "is_connected", "inactivity_probe")
 
 
+ROLES: Final = ("chassis",)
+"""Roles that the controller describes in RBAC_Role; to ovsdb-server an unknown one has no rights at all."""
+
+
 def add(draft: Draft, args: Namespace) -> None:
     """`connection-add`."""
     row = {"target": written.listener(args.target), **_columns(args)}
@@ -89,6 +93,8 @@ def _get(draft: Draft, target: str) -> Row:
 def _columns(args: Namespace) -> Row:
     row: Row = {}
     if args.role is not None:
+        if args.role not in (written.NONE, *ROLES):
+            raise CommandError(f"role {args.role!r} is unknown; there are: {', '.join(ROLES)}, {written.NONE}")
         row["role"] = "" if args.role == written.NONE else args.role
     if args.read_only is not None:
         row["read_only"] = as_set([True] if args.read_only else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 from controller.cli.errors import CommandError
 from ovsdb.rpc import GRACE, Connection, Operation, Row, UnreachableError, connect, select
 
+PAUSE: Final = 0.2
+"""Seconds between two attempts to reach anybody, where that is asked for."""
 READING: Final = frozenset({"select", "wait", "comment"})
 """Operations that write nothing."""
 
@@ -82,17 +85,17 @@ class Database:
         self.listed = ",".join([*others, first])
 
 
-def opened(named: str | None, reads: bool = False, any_version: bool = False) -> Database:
+def opened(named: str | None, reads: bool = False, any_version: bool = False, patience: float = 0.0) -> Database:
     """The database that `--db` (or what stands in for it) names, connected; CommandError when that cannot be.
 
     Who only `reads` may be served by a member that lost its cluster, and is told so. A database of another schema
-    version is refused but with `any_version`.
+    version is refused but with `any_version`. Where nobody answers it is tried again for `patience` seconds.
     """
     from ovsdb.paths import default_database, named_database
 
     database = Database(named or default_database(), reads)
     try:
-        connection = _ready(database, any_version)
+        connection = _ready(database, any_version, time.monotonic() + patience)
         if connection.served is not None and not connection.served.connected:
             print(f"overlayctl: {database.where} is cut off from its cluster: this may be old", file=sys.stderr)
     except ValueError as malformed:
@@ -108,7 +111,7 @@ def opened(named: str | None, reads: bool = False, any_version: bool = False) ->
     return database
 
 
-def _ready(database: Database, any_version: bool) -> Connection:
+def _ready(database: Database, any_version: bool, deadline: float) -> Connection:
     """A connection to a server of the right version; a member that dies just now is not the last word of a cluster."""
     others = database.listed.count(",")
     while True:
@@ -121,8 +124,10 @@ def _ready(database: Database, any_version: bool) -> Connection:
             return connection
         except UnreachableError:
             if not others:
-                raise
-            others -= 1
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE)
+            others = max(0, others - 1)
             database.next()
 
 

@@ -47,7 +47,7 @@ def run(commands: Sequence[Namespace], argv: Sequence[str]) -> int:
 
     try:
         reads = all(args.reads for args in commands)
-        with opened(first.db, reads, getattr(first, "any_version", False)) as database:
+        with opened(first.db, reads, getattr(first, "any_version", False), first.timeout * first.retry) as database:
             return run_on(database, commands, argv)
     except WrongDatabaseError as failure:
         raise CommandError(f"{failure}; name the overlay database with --db or OVERLAY_DB") from None

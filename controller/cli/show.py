@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,9 +14,25 @@ from controller.cli.errors import CommandError
 from controller.cli.tables import as_json, coloured
 from ovsdb.rpc import Row, elements, optional, uuid_of
 
-TABLES = ("Overlay_Global", "Tenant", "Chassis", "Vtep", "Network", "Port", "Address", "Binding", "Neighbor", "Pending")
+TABLES = (
+    "Overlay_Global",
+    "Tenant",
+    "Chassis",
+    "Vtep",
+    "Network",
+    "Port",
+    "Address",
+    "Binding",
+    "Neighbor",
+    "Pending",
+    "Connection",
+)
 WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip")
 """What an operator writes on an interface."""
+NOTHING = {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0}
+"""Overlay_Global while it has no row."""
+SILENCE_S = 45
+"""Seconds after which a controller that left no sign of life is missed; it leaves one every ten."""
 SILENT = ("connecting", "unreachable")
 """States of a chassis in which what is said of its interfaces is what was last known."""
 
@@ -64,7 +81,7 @@ def overview(draft: Draft) -> dict[str, Any]:
         }
         for row in sorted(tables["Network"], key=lambda row: row["name"])
     ]
-    counters = tables["Overlay_Global"][0] if tables["Overlay_Global"] else {"nb_cfg": 0, "cur_cfg": 0, "alarm": ""}
+    counters = tables["Overlay_Global"][0] if tables["Overlay_Global"] else NOTHING
     return {
         "configured": counters["nb_cfg"],
         "installed": counters["cur_cfg"],
@@ -81,7 +98,7 @@ def overview(draft: Draft) -> dict[str, Any]:
             }
             for row in sorted(tables["Pending"], key=lambda row: row["name"])
         ],
-        "problems": faults + problems(hosts, bindings),
+        "problems": [*silence(counters, hosts), *deaf(tables["Connection"]), *faults, *problems(hosts, bindings)],
     }
 
 
@@ -146,6 +163,40 @@ def _port(port: Row, places: list[Any]) -> dict[str, Any]:
     return {**known, "status": ports.status(port, places), "places": places}
 
 
+def silence(counters: Row, hosts: Sequence[Row]) -> list[dict[str, str]]:
+    """That no controller is at work, where one should be; then all else that is said is old."""
+    if not hosts:
+        return []
+    ago = int(time.time()) - counters["heartbeat"]
+    if ago <= SILENCE_S:
+        return []
+    since = f"for {_span(ago)} (by this host's clock)" if counters["heartbeat"] else "yet"
+    what = f"no controller has been at work {since}; what is said of chassis and ports is what was last known"
+    return [{"where": "controller", "what": what, "advice": "start one: ryu-manager overlay_app"}]
+
+
+def _span(seconds: int) -> str:
+    """A length of time as people say it."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}s"
+    return f"{seconds} seconds"
+
+
+def deaf(connections: Sequence[Row]) -> list[dict[str, str]]:
+    """Where the database's server should listen, and does not: its status names a port where it does."""
+    return [
+        {
+            "where": f"connection {row['target']}",
+            "what": "the database's server does not listen there",
+            "advice": "just added, it takes some seconds; else the port is taken, or the server was started without "
+            "--remote=db:Overlay,Overlay_Global,connections (its log says)",
+        }
+        for row in connections
+        if row["target"].startswith("p") and "bound_port" not in dict(row["status"][1])
+    ]
+
+
 def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, str]]:
     """What is wrong, where, and what to do about it where the controller's own words do not say."""
     of_chassis = [
@@ -164,12 +215,16 @@ def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, st
 def _advice(host: Row) -> str:
     name, ovsdb = host["name"], host["ovsdb"]
     if host["state"] in SILENT and (ovsdb in host["error"] or not host["error"]):
+        if ovsdb.startswith("dial-in:"):
+            return f"can the host reach us? If we are to connect: overlayctl chassis-set {name} --ovsdb OVSDB"
         if ovsdb.startswith("unix:"):
             return f"is Open vSwitch running? Another server: overlayctl chassis-set {name} --ovsdb OVSDB"
         return (
             f"on the host: ovs-vsctl set-manager ptcp:{ovsdb.rpartition(':')[2]}; if the address is "
             f"wrong: overlayctl chassis-set {name} --ovsdb tcp:IP:PORT"
         )
+    if "OpenFlow to ssl:" in host["error"] and "Protocol not available" in host["error"]:
+        return "it has no certificate; on the host: ovs-vsctl set-ssl KEY CERT CACERT"
     if "OpenFlow" in host["error"]:
         return (
             f"can the host reach the controller there? Another address: "

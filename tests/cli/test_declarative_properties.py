@@ -138,7 +138,7 @@ def test_a_round_trip_through_an_empty_database_is_lossless(
 
 
 CONTROLLERS = {
-    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm"},
+    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm", "heartbeat"},
     "Chassis": {"state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "reported"},
     "Connection": {"is_connected", "status"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +20,7 @@ pytestmark = needs_ovsdb
 @pytest.fixture
 def plugged(session: None, run: Callable[..., str], database: Connection) -> None:
     run("port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.3,10.0.0.13")
-    update(database, "Overlay_Global", [], cur_cfg=7)
+    update(database, "Overlay_Global", [], cur_cfg=7, heartbeat=int(time.time()))
     update(database, "Chassis", [["name", "==", "h1"]], state="ready", flows=34)
     update(database, "Chassis", [["name", "==", "h2"]], state="unreachable", error=REFUSED)
     for chassis, interface, row in (
@@ -136,7 +137,14 @@ def test_the_alarm_comes_first_and_subnets_say_how_full_they_are(
     run("port-add web1 --net red --mac 02:00:00:00:00:01 --ip auto -- port-set web1 --disable")
     run("chassis-add h1 tcp:192.0.2.1 --vtep 192.0.2.1,2001:db8::1=gre")
     insert(database, "Pending", name="h9", address="192.0.2.9:5000", ovs_version="3.1.0")
-    update(database, "Overlay_Global", [], alarm="the database has lost 20 of 30 ports", cur_cfg=3)
+    update(
+        database,
+        "Overlay_Global",
+        [],
+        heartbeat=int(time.time()),
+        alarm="the database has lost 20 of 30 ports",
+        cur_cfg=3,
+    )
     assert (
         run("show")
         == """\
@@ -184,7 +192,7 @@ def test_of_many_those_that_are_not_well_are_shown(run: Callable[..., str], data
         insert(database, "Binding", chassis="h01", interface=f"vm{number}", ofport=number + 1, **row)
     update(database, "Chassis", [["name", "!=", "h39"]], state="ready")
     shown = run("show")
-    assert len(shown.splitlines()) < 70
+    assert len(shown.splitlines()) < 75
     assert "h39 " in shown
     assert "p47 " in shown
     assert "  and 24 more; overlayctl chassis-list, or overlayctl show --all" in shown
@@ -193,3 +201,21 @@ def test_of_many_those_that_are_not_well_are_shown(run: Callable[..., str], data
     everything = run("show --all")
     assert all(f"p{number:02} " in everything for number in range(60))
     assert " more; " not in everything
+
+
+def test_a_controller_that_is_gone_is_missed(plugged: None, run: Callable[..., str], database: Connection) -> None:
+    assert "no controller" not in run("show")
+    update(database, "Overlay_Global", [], heartbeat=int(time.time()) - 300)
+    shown = run("show")
+    assert "controller: no controller has been at work for 5 minutes (by this host's clock)" in shown
+    assert "start one: ryu-manager overlay_app" in shown
+    update(database, "Overlay_Global", [], heartbeat=0)
+    assert "controller: no controller has been at work yet" in run("show")
+
+
+def test_a_connection_where_nobody_listens(run: Callable[..., str]) -> None:
+    """The server of these tests was started without the remote that has it listen where the database says."""
+    run("connection-add ptcp:6645")
+    shown = run("show")
+    assert "connection ptcp:6645:127.0.0.1: the database's server does not listen there" in shown
+    assert "db:Overlay,Overlay_Global,connections" in shown

@@ -10,7 +10,7 @@ import pytest
 from tests.system.steps import eventually, fresh_name, shown
 from topologies import two_chassis
 from topologies.lab import Lab
-from topologies.topology import CONTROLLER_ADDRESS
+from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS
 
 pytestmark = pytest.mark.system
 
@@ -66,6 +66,9 @@ def test_who_has_no_name_or_a_declared_one_is_refused(lab: Lab) -> None:
     assert state(lab, "h2") in ("ready", "connecting")
     lab.run("h1", "ovs-vsctl", "remove", "open_vswitch", ".", "external_ids", "system-id")
     eventually(lambda: "it has no name; on the host: ovs-vsctl set open_vswitch" in lab.controller_log())
+    lab.run("h1", "ovs-vsctl", "set", "open_vswitch", ".", 'external_ids:system-id="a\\u001b[2J\\nline"')
+    eventually(lambda: "is no name: 1 to 63 letters" in lab.controller_log())
+    assert "\x1b" not in lab.controller_log()
     lab.run("h1", "ovs-vsctl", "set", "open_vswitch", ".", "external_ids:system-id=h1")
     eventually(lambda: pending(lab) == ["h1"])
 
@@ -95,6 +98,21 @@ def test_it_dials_in_again_after_a_restart_of_the_controller_or_its_database(lab
     eventually(lambda: "h1: connected to dial-in:h1" in lab.controller_log())
     eventually(lambda: state(lab, "h1") == "ready", 30)
     eventually(lambda: lab.ping("web1", "web2", count=1).lost == 0, 30)
+
+
+def test_a_port_that_is_taken_is_waited_for(lab: Lab) -> None:
+    """By another controller on this host, say, beside which this one stands by."""
+    lab.stop_controller()
+    program = (
+        "import socket, time; s = socket.create_server(('0.0.0.0', 6641)); print('taken', flush=True); time.sleep(60)"
+    )
+    with lab.background(CONTROLLER, "python3", "-c", program) as other:
+        other.wait_for("taken")
+        lab.start_controller()
+        eventually(
+            lambda: "chassis can't dial in at 0.0.0.0 port 6641 yet: Address already in use" in lab.controller_log()
+        )
+    eventually(lambda: state(lab, "h1") == "ready", 30)
 
 
 def test_a_second_one_of_that_name_is_refused(lab: Lab) -> None:

@@ -135,7 +135,7 @@ CONNECTIONS: Final = (
         "let the overlay database's server listen somewhere",
         "connections:add",
         (TARGET, *_connection(), MAY_EXIST),
-        ("connection-add pssl:6642:192.0.2.254 --role chassis", "connection-add ptcp:6641 --read-only"),
+        ("connection-add pssl:6642:192.0.2.254 --role chassis", "connection-add ptcp:6643 --read-only"),
     ),
     Verb(
         "connection-set",
@@ -150,7 +150,7 @@ CONNECTIONS: Final = (
         "let the server no longer listen there",
         "connections:delete",
         (TARGET, IF_EXISTS),
-        ("connection-del ptcp:6641",),
+        ("connection-del ptcp:6643",),
     ),
     Verb(
         "connection-list",
