@@ -166,3 +166,14 @@ def test_what_programs_print_is_read() -> None:
     for read in (probes.read_ping, probes.read_arping, probes.read_iperf):
         with pytest.raises(ValueError, match=r"."):
             read("")
+
+
+def test_what_was_under_way_when_ping_was_stopped_is_not_lost() -> None:
+    def printed(answered: list[int], sent: int) -> str:
+        lines = [f"64 bytes from 10.0.0.2: icmp_seq={number} ttl=64 time=0.5 ms" for number in answered]
+        return "\n".join([*lines, f"{sent} packets transmitted, {len(answered)} received, 0% packet loss, time 9ms"])
+
+    assert probes.read_pinging(printed([1, 2, 3, 4, 5], 7), 2).lost == 0
+    assert probes.read_pinging(printed([1, 2, 3, 4, 5], 8), 2).lost == 1
+    assert probes.read_pinging(printed([1, 2, 4, 5, 6], 6), 2).lost == 1
+    assert probes.read_pinging(printed([], 1), 5).sent == 0

@@ -131,10 +131,10 @@ class Lab(Fabric):
     @contextlib.contextmanager
     def pinging(self, source: str, target: str, interval: float = 0.01) -> Iterator[Callable[[], probes.Ping]]:
         """Ping all the while; what the `with` gives returns, once the block has ended, how it went."""
-        argv = ["ping", "-n", "-q", "-i", str(interval), "-W", "1", self.address(target)]
+        argv = ["ping", "-n", "-i", str(interval), "-W", "1", self.address(target)]
         running = self.start(source, *argv)
         try:
-            yield lambda: probes.read_ping(running.output())
+            yield lambda: probes.read_pinging(running.output(), under_way=max(1, round(_SETTLE / interval)))
         finally:
             running.stop(signal.SIGINT)
 

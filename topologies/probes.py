@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,17 @@ def read_ping(output: str) -> Ping:
         raise ValueError(f"no summary of ping in {output!r}")
     rtt = re.search(r"= [\d.]+/([\d.]+)/", output)
     return Ping(int(found[1]), int(found[2]), int(found[3] or 0), float(rtt[1]) if rtt else None)
+
+
+def read_pinging(output: str, under_way: int) -> Ping:
+    """Of a ping that was stopped: its last requests, `under_way` of them, may have had no time to be answered.
+
+    Those that were not do not count as sent. ValueError when it printed no summary.
+    """
+    whole = read_ping(output)
+    answered = {int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", output)}
+    last = range(max(1, whole.sent - under_way + 1), whole.sent + 1)
+    return replace(whole, sent=whole.sent - sum(number not in answered for number in last))
 
 
 def read_arping(output: str) -> Arping:
