@@ -9,8 +9,9 @@ from pathlib import Path
 from controller.cli.commit import who
 from controller.cli.database import Database
 from controller.cli.draft import new_uuid
-from controller.cli.errors import CommandError, listed
+from controller.cli.errors import CommandError, UnknownOutcomeError, listed
 from ovsdb import backup
+from ovsdb.rpc import UnreachableError
 
 
 def upgrade(database: Database, args: Namespace) -> None:
@@ -51,5 +52,12 @@ def restore(database: Database, args: Namespace) -> None:
         why += [f"{listed(list(restoration.lost))} would be gone"] if restoration.lost else []
         raise CommandError(f"{'; '.join(why)}; nothing was changed; if that is intended: restore --force {args.file}")
     change = {"request": new_uuid(), "at": int(time.time()), "by": who(), "what": f"restore {args.file}"}
-    backup.restore(database.majority(), restoration, change)
+    connection = database.majority()
+    try:
+        backup.restore(connection, restoration, change)
+    except UnreachableError as lost:
+        raise UnknownOutcomeError(
+            f"{lost}; whether it was restored is not known: "
+            f"it was if overlayctl changes --columns request lists {change['request']}"
+        ) from None
     print(f"restored from {args.file}: {backup.identity(snapshot)}")

@@ -144,7 +144,7 @@ def _columns(args: Namespace) -> Row:
         "ovsdb": ("ovsdb", lambda text: written.ovsdb(text, args.name)),
         "datapath": ("datapath_type", lambda text: as_set(written.datapath(text))),
         "controller": ("controller", lambda text: as_set(written.controller(text))),
-        "description": ("description", str),
+        "description": ("description", written.description),
     }
     return {
         column: made(getattr(args, option))

@@ -27,6 +27,7 @@ CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
     ("Chassis", "ovsdb"): lambda text: written.ovsdb(text, text.partition(":")[2]),
     ("Chassis", "controller"): lambda text: written.controller(text)[0],
     ("Connection", "target"): written.listener,
+    **{(table, "description"): written.description for table in ("Tenant", "Network", "Port", "Chassis")},
 }
 FOREIGN: Final = {
     "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm", "heartbeat"},

@@ -18,7 +18,7 @@ from typing import Final
 from controller.cli import conflicts
 from controller.cli.database import Database
 from controller.cli.draft import Draft, new_uuid
-from controller.cli.errors import CommandError
+from controller.cli.errors import CommandError, UnknownOutcomeError
 from ovsdb.rpc import GRACE, Operation, TransactionError, UnreachableError, same_row, select, uuid_of
 
 LOST_RACE: Final = frozenset({"timed out", "constraint violation", "referential integrity violation"})
@@ -83,7 +83,7 @@ def write(database: Database, verb: Callable[[Draft], None], request: Request, c
         except UnreachableError as failure:
             # The answer may still be a yes: `sent` keeps the draft.
             if time.monotonic() >= deadline:
-                raise CommandError(_unanswered(failure, request)) from None
+                raise _unanswered(failure, request) from None
         except TransactionError as refused:
             # A cluster that lost its leader tries a transaction again by itself, and then refuses what it has.
             twice = refused.error == "duplicate uuid" or '"Change"' in refused.details
@@ -174,10 +174,10 @@ def _look_again(database: Database, request: Request) -> Written | None:
         return None
 
 
-def _unanswered(failure: UnreachableError, request: Request) -> str:
+def _unanswered(failure: UnreachableError, request: Request) -> CommandError:
     if not request.sent:
-        return str(failure)
-    return (
+        return CommandError(str(failure))
+    return UnknownOutcomeError(
         f"{failure}; whether the change was done is not known: "
         f"it was if overlayctl changes --columns request lists {request.id}"
     )

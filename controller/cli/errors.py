@@ -9,10 +9,22 @@ class CommandError(Exception):
     exit_code = 1
 
 
+class UsageError(CommandError):
+    """The command line is none."""
+
+    exit_code = 2
+
+
 class NotInstalledError(CommandError):
     """The change is stored, but not every chassis has installed it in time."""
 
     exit_code = 3
+
+
+class UnknownOutcomeError(CommandError):
+    """The change was sent, and no answer came: it may have been done."""
+
+    exit_code = 5
 
 
 def one_of(names: list[str], wanted: str, otherwise: str = "") -> str:

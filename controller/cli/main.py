@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from controller.cli.errors import CommandError
+from controller.cli.output import OutputError, standard_output
 from controller.cli.parser import parse_all
+from controller.cli.text import escaped_lines
 from controller.cli.verbs.verb import ALONE, DATABASE
 
 if TYPE_CHECKING:
     from controller.cli.database import Database
+    from controller.cli.output import Output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the verbs of one command line; returns 0, or what `overlayctl --help` says about exit codes."""
     argv = sys.argv[1:] if argv is None else argv
-    commands = parse_all(argv)
+    with standard_output() as output:
+        try:
+            return _ended(argv)
+        except OutputError as failure:
+            output.give_up()
+            print(f"overlayctl: done, but its output could not be written: {failure}", file=sys.stderr)
+            return failure.exit_code
+        except BrokenPipeError:
+            # Whoever read our output has seen enough.
+            output.give_up()
+            return 0
+        except KeyboardInterrupt:
+            return 130
+
+
+def _ended(argv: Sequence[str]) -> int:
+    """The exit code, when all that was printed is written."""
     try:
-        code = run(commands, argv)
-        sys.stdout.flush()
+        code = run(parse_all(argv), argv)
     except CommandError as failure:
-        sys.stdout.flush()
-        print(f"overlayctl: {failure}", file=sys.stderr)
+        # What was printed before comes before; when it can't, that it was refused is said all the same.
+        try:
+            sys.stdout.flush()
+        except (OutputError, BrokenPipeError):
+            cast("Output", sys.stdout).give_up()
+        print(f"overlayctl: {escaped_lines(str(failure))}", file=sys.stderr)
         return failure.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
     return code
 
 

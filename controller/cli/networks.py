@@ -153,7 +153,7 @@ def _columns(draft: Draft, args: Namespace) -> Row:
     if args.unknown_unicast is not None:
         row["unknown_unicast"] = written.one_of("unknown unicast", args.unknown_unicast, UNKNOWN_UNICAST)
     if args.description is not None:
-        row["description"] = args.description
+        row["description"] = written.description(args.description)
     if args.tenant is not None:
         row["tenant"] = tenants.made(draft, args.tenant)
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ EXIT_CODES: Final = (
     "1  refused, and nothing changed",
     "2  wrong usage",
     "3  stored, but not installed in time",
+    "4  done, but its output could not be written",
+    "5  whether it was done is not known: the connection was lost",
 )
 
 
@@ -74,6 +77,7 @@ def parse(argv: Sequence[str]) -> Namespace:
 
 def parse_all(argv: Sequence[str]) -> list[Namespace]:
     """The commands of one transaction, `--` between them; the common options count for all, wherever they stand."""
+    _legible(argv)
     commands: list[list[str]] = [[]]
     for word in argv:
         if word == "--":
@@ -93,6 +97,18 @@ def parse_all(argv: Sequence[str]) -> list[Namespace]:
     for args in parsed:
         vars(args).update(common)
     return [_completed(args) for args in parsed]
+
+
+def _legible(argv: Sequence[str]) -> None:
+    """Ends the process, with exit code 2, for an argument that is no UTF-8: the database could not hold it."""
+    for position, word in enumerate(argv):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            before = argv[position - 1] if position else ""
+            option, equals, _ = word.partition("=")
+            named = option if equals else before if before.startswith("-") else f"argument {position + 1}"
+            build().error(f"{named}: {os.fsencode(word)!r} is not UTF-8")
 
 
 def _spelled(word: str) -> str:

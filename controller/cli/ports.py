@@ -130,7 +130,7 @@ def _columns(args: Namespace) -> Row:
     if args.enabled is not None:
         row["enabled"] = as_set([] if args.enabled else [False])
     if args.description is not None:
-        row["description"] = args.description
+        row["description"] = written.description(args.description)
     return row
 
 

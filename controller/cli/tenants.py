@@ -89,4 +89,4 @@ def described(draft: Draft) -> list[Row]:
 
 
 def _columns(args: Namespace) -> Row:
-    return {} if args.description is None else {"description": args.description}
+    return {} if args.description is None else {"description": written.description(args.description)}

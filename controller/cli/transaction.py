@@ -43,16 +43,23 @@ def logged(argv: Sequence[str]) -> str:
     """A command line as the log of changes keeps it: without common options, and without what may be secret."""
     import re
 
+    from controller.cli.commit import WHAT
     from controller.cli.parser import COMMON
 
     valued = {argument.flags[0]: "action" not in argument.keywords for argument in COMMON}
-    words, skip = [], False
+    secret = re.compile(r"(?i)(?:secret|password|passwd|token|psk|private)[^\s=]*=")
+    words: list[str] = []
+    skip, left = False, WHAT
     for word in argv:
         flag, given, _ = word.partition("=")
         if skip:
             skip = False
         elif flag in valued:
             skip = valued[flag] and not given and flag != "--wait"
-        else:
-            words.append(re.sub(r"(?i)(\S*(?:secret|password|passwd|token|psk|private)[^\s=]*)=.*", r"\1=***", word))
-    return " ".join(word if re.fullmatch(r"[\w@%+=:,./\[\]*-]+", word) else repr(word) for word in words)
+        elif left > 0:
+            # No more of it is kept, and to look through more of it would only take time.
+            kept = word[:WHAT]
+            found = secret.search(kept)
+            words.append(f"{kept[: found.end()]}***" if found else kept)
+            left -= len(kept) + 1
+    return " ".join(word if re.fullmatch(r"[\w@%+=:,./\[\]*-]+", word) else repr(word) for word in words)[:WHAT]

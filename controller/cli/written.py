@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from controller.cli.errors import CommandError
+from controller.cli.text import escaped
 from ovsdb import remotes
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -19,6 +20,8 @@ ENCAPS = ("vxlan", "gre")
 DATAPATHS = ("system", "netdev")
 AUTO = "auto"
 NONE = "none"
+LONGEST = 1000
+"""The most characters of a description."""
 
 Value = TypeVar("Value")
 
@@ -36,6 +39,18 @@ def name(written: str, what: str) -> str:
     if not NAME.fullmatch(written):
         raise CommandError(
             f"{what} {written!r} is no name: 1 to 63 letters, digits, '.', '_' or '-', the first a letter or a digit"
+        )
+    return written
+
+
+def description(written: str) -> str:
+    """What a thing is for, in words: one line, and not a very long one."""
+    if len(written) > LONGEST:
+        raise CommandError(f"description {written[:20]!r}... has {len(written)} characters; at most {LONGEST} are kept")
+    odd = next((letter for letter in written if escaped(letter) != letter), None)
+    if odd is not None:
+        raise CommandError(
+            f"description {written[:60]!r} contains the control character {odd!r}; expected one line of text"
         )
     return written
 

@@ -123,6 +123,8 @@ fly
 port-list --no-headings --net red -- net-list --no-headings
 show --db unix:/x
 man
+apply -f -
+port-add
 """
 
 
@@ -131,6 +133,8 @@ def test_a_script(database: Connection, capsys: pytest.CaptureFixture[str], monk
     assert main(["batch", "--status"]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [
+        "# 0",
+        "# 0",
         "# 0",
         "web1: MAC 02:00:00:00:00:01, IP 10.0.0.1",
         "# 0",
@@ -141,9 +145,14 @@ def test_a_script(database: Connection, capsys: pytest.CaptureFixture[str], monk
         "# 0",
         "# 1",
         "# 1",
+        "# 1",
+        "# 2",
     ]
     assert "overlayctl: line 5: port 'web1' exists already, in network 'red'" in printed.err
-    assert "there is no verb 'fly'" in printed.err
+    assert "overlayctl: line 6: there is no verb 'fly'" in printed.err
+    assert "overlayctl: line 10: apply -f - would read the lines of the batch" in printed.err
+    assert "overlayctl: line 11: port-add: the following arguments are required: PORT, --net" in printed.err
+    assert "usage:" not in printed.err
     assert "line 8: --db stands before batch" in printed.err
     assert "man has no place in a batch" in printed.err
     assert database.select("Port")[0]["description"] == "two words"

@@ -60,12 +60,12 @@ PROGRAM: Final = (
         "batch:batch",
         (
             arg("--stop-on-error", action="store_true", help="end at the first command that is refused"),
-            arg("--status", action="store_true", help="print '# CODE' after the output of each, its exit code"),
+            arg("--status", action="store_true", help="print '# CODE' after the output of each line, its exit code"),
         ),
         ("batch < commands", "batch --stop-on-error --status"),
         kind=ALONE,
         epilog="A line is what would stand after 'overlayctl', with quotes as in a shell, and -- between\n"
-        "the verbs of one transaction. Empty lines and those that begin with # are skipped. The\n"
+        "the verbs of one transaction. Empty lines and those that begin with # do nothing. The\n"
         "exit code is that of the first command that failed. Common options of batch, such as\n"
         "--dry-run and --format, count for every line.",
     ),
