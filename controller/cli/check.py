@@ -8,6 +8,7 @@ from controller.cli import networks, ports
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
 from controller.cli.tables import as_json, print_rows
+from controller.cli.text import escaped
 from ovsdb.rpc import Row, elements
 
 COLUMNS = ("network", "subnet", "used", "free", "others")
@@ -51,4 +52,4 @@ def check(draft: Draft, args: Namespace) -> None:
         draft.say(as_json({"subnets": uses, "findings": findings}))
         return
     print_rows(draft, COLUMNS, uses, args)
-    draft.lines += findings or ["nothing is wrong"]
+    draft.lines += list(map(escaped, findings)) or ["nothing is wrong"]

@@ -55,6 +55,8 @@ class Draft:
         self.attempt = attempt
         """How often the same verbs have lost against somebody else before: who chooses chooses otherwise then."""
         self.lines: list[str] = []
+        self.planned = False
+        """Whether a dry run's lines tell all that the verb would change, and better than rows do."""
         self.names: dict[str, str] = {}
         """UUIDs of new rows that the command line gave a name."""
         self.guards: list[Operation] = []
@@ -95,6 +97,10 @@ class Draft:
         if uuid not in self._was.get(table, {}) and uuid not in self._will.get(table, {}) and table not in self._asked:
             self._remember(table, self.database.select(table, same_row(uuid)))
         return self._will.get(table, {}).get(uuid, self._was.get(table, {}).get(uuid))
+
+    def known(self, table: str, uuid: str) -> Row | None:
+        """The same, and for a row that goes as it was."""
+        return self.row(table, uuid) or self._was.get(table, {}).get(uuid)
 
     def find(self, table: str, name: str) -> Row | None:
         """The row of this name, or None."""

@@ -13,6 +13,7 @@ from controller.cli.database import normal
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, one_of
 from controller.cli.tables import as_json, print_rows
+from controller.cli.text import escaped
 from ovsdb.rpc import Row, elements, uuid_of
 
 NAMES: Final = ("name", "ip", "target", "table", "request")
@@ -61,7 +62,7 @@ def get(draft: Draft, args: Namespace) -> None:
         draft.say(
             as_json(values.plain(table.columns.get(name), value))
             if args.format == "json"
-            else values.spelled(None if colon else table.columns.get(name), value)
+            else escaped(values.spelled(None if colon else table.columns.get(name), value))
         )
 
 
@@ -239,5 +240,5 @@ def _print(draft: Draft, table: schema.Table, rows: list[Row], args: Namespace) 
             if number:
                 draft.say("")
             for name in columns:
-                value = values.spelled(table.columns.get(name), row[name])
+                value = escaped(values.spelled(table.columns.get(name), row[name]))
                 draft.say(value if args.no_headings else f"{name:<20}: {value}")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from controller.cli.tables import aligned, paint
+from controller.cli.text import all_escaped
 
 WIDTH: Final = 100
 COLOUR_OF: Final = {
@@ -38,6 +39,7 @@ Thing = TypeVar("Thing")
 
 def draw(seen: dict[str, Any], colours: bool, everything: bool = False) -> Iterator[str]:
     """The lines of one screen; with `everything` of as many as it takes."""
+    seen = all_escaped(seen)
     most = dict.fromkeys(MOST, sys.maxsize) if everything else MOST
 
     def painted(text: str, colour: str) -> str:

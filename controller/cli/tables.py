@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from controller.cli.errors import CommandError, one_of
+from controller.cli.text import escaped
 
 if TYPE_CHECKING:
     from controller.cli.draft import Draft
@@ -28,11 +29,15 @@ def paint(text: str, colour: str, colours: bool) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it."""
+    """A value as a table shows it: on one line, whoever wrote it."""
+    return escaped(_exact(value))
+
+
+def _exact(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return " ".join(map(cell, value)) or "-"
+        return " ".join(map(_exact, value)) or "-"
     if isinstance(value, dict):
-        return " ".join(f"{key}={cell(item)}" for key, item in value.items()) or "-"
+        return " ".join(f"{key}={_exact(item)}" for key, item in value.items()) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value in (None, "") else str(value)
@@ -91,7 +96,7 @@ def print_row(draft: Draft, row: dict[str, Any], args: Namespace) -> None:
 
 def plain(value: Any) -> str:
     """A value as CSV has it: nothing for nothing, several with spaces."""
-    shown = cell(value)
+    shown = _exact(value)
     return "" if shown == "-" else shown
 
 
@@ -109,4 +114,5 @@ def _csv(rows: Sequence[Sequence[str]]) -> list[str]:
 
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().splitlines()
+    # splitlines() would also split at what only looks like the end of a line, such as U+2028.
+    return text.getvalue().split("\n")[:-1]

@@ -24,7 +24,7 @@ def transact(
     if first.dry_run:
         from controller.cli.dry import told
 
-        print("\n".join(told(database, verb)))
+        print("\n".join(told(database, verb, commands)))
         return
     waits = first.wait or any(args.waits for args in commands)
     done = write(database, verb, Request(logged(argv), first.timeout), bool(waits))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from controller.cli.database import Database
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, NotInstalledError, one_of
+from controller.cli.text import escaped
 from ovsdb.rpc import (
     Connection,
     Operation,
@@ -49,7 +50,7 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
         return
     alarm = next((row["alarm"] for row in totals), "")
     if alarm:
-        raise NotInstalledError(f"configuration {number} is stored, but the controller objects: {alarm}")
+        raise NotInstalledError(f"configuration {number} is stored, but the controller objects: {escaped(alarm)}")
     stored = f"configuration {number} is stored, but not installed on every chassis within {timeout:g} s"
     if globally and all(row["cur_cfg"] < number for row in globally) and not any(map(_known, late)):
         raise NotInstalledError(
@@ -89,7 +90,7 @@ def wait_port(database: Database, args: Namespace) -> None:
     if any(row["up"] for row in bindings):
         return
     for row in bindings:
-        reason = row["error"] or "the controller has not set it up yet"
+        reason = escaped(row["error"]) or "the controller has not set it up yet"
         raise NotInstalledError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")
     if slash and all(row["name"] != chassis for row in known):
         raise CommandError(
@@ -146,7 +147,7 @@ def _known(chassis: Row) -> bool:
 
 
 def _late(chassis: Row) -> str:
-    said = f" ({chassis['error']})" if chassis["error"] else ""
+    said = f" ({escaped(chassis['error'])})" if chassis["error"] else ""
     return (
         f"chassis {chassis['name']} is {optional(chassis['state']) or 'new'}{said}, "
         f"at configuration {chassis['cur_cfg']}"

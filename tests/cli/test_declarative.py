@@ -135,7 +135,10 @@ def test_diff_changes_nothing_and_dry_run_neither(
 ) -> None:
     before = everything(database)
     said(f"diff -f {net(NET)}", 1)
-    assert "+ Port web1" in said(f"apply -f {net(NET)} --dry-run", 0)
+    planned = said(f"apply -f {net(NET)} --dry-run", 0)
+    assert "+ port web1: network red" in planned
+    assert planned.endswith(" to add, 0 to change, 0 to delete\n")
+    assert json.loads(said(f"apply -f {net(NET)} --dry-run --format json", 0))["delete"] == 0
     assert everything(database) == before
 
 

@@ -166,7 +166,7 @@ def test_what_is_said_to_batch_counts_for_every_line(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("net-add red --tenant acme --vni 100\nnet-list --format table\n"))
     assert main(["--dry-run", "--format", "json", "batch"]) == 0
-    assert capsys.readouterr().out.startswith("+ Network red: name=red")
+    assert capsys.readouterr().out.startswith('{\n  "changes": [')
     assert database.select("Network") == []
 
 

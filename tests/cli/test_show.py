@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
+from controller.cli.main import main
 from controller.cli.screen import WIDTH
 from ovsdb.rpc import Connection
-from tests.cli.words import REFUSED, insert, update
+from ovsdb.trust import ADVICE
+from tests.cli.words import REFUSED, call, insert, update
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -219,3 +221,60 @@ def test_a_connection_where_nobody_listens(run: Callable[..., str]) -> None:
     shown = run("show")
     assert "connection ptcp:6645:127.0.0.1: the database's server does not listen there" in shown
     assert "db:Overlay,Overlay_Global,connections" in shown
+
+
+EVIL = "up\x1b[2J\x9b1m\nforged \u202e\u2028\x7f"
+SHOWN = "up\\x1b[2J\\x9b1m\\nforged \\u202e\\u2028\\x7f"
+EVERY_LIST = (
+    "show",
+    "show --all",
+    "binding-list",
+    "pending-list",
+    "neighbor-list",
+    "chassis-list",
+    "tenant-list",
+    "chassis-show h1",
+    "tenant-show acme",
+    "check",
+    "list Pending",
+    "find Binding",
+    "get Chassis h1 error",
+    "--dry-run set Tenant acme description=",
+    "--dry-run tenant-del acme --cascade",
+    "db-accept",
+)
+
+
+@pytest.mark.usefixtures("session")
+def test_what_hosts_say_moves_no_cursor_and_forges_no_line(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    insert(database, "Binding", chassis="h1", interface=EVIL, network="red", iface_id=EVIL, error=EVIL)
+    insert(database, "Pending", name=EVIL, address=EVIL, ovs_version=EVIL)
+    insert(database, "Neighbor", network="red", ip=EVIL, mac=EVIL, chassis="h1", interface=EVIL)
+    update(database, "Chassis", [], error=EVIL, state="error")
+    update(database, "Tenant", [], description=EVIL)
+    update(database, "Overlay_Global", [], alarm=f"{EVIL}; {ADVICE}")
+    for line in EVERY_LIST:
+        call(line)
+        printed = capsys.readouterr()
+        assert all(letter.isprintable() or letter == "\n" for letter in printed.out + printed.err), line
+        assert not any(each.startswith("forged") for each in printed.out.splitlines()), line
+    assert "nothing is changed" not in run("db-accept")
+    assert SHOWN in run("pending-list")
+    assert json.loads(run("pending-list --format json"))[0]["name"] == EVIL
+    assert EVIL in run("tenant-list --format csv --columns description")
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\n", "\x7f", "\x9b", "\u202e"])
+def test_a_description_is_one_line_of_text(
+    database: Connection, letter: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"a{letter}b"
+    for line in (
+        ["tenant-add", "acme", "--description", text],
+        ["create", "Tenant", "name=acme", f"description={text}"],
+    ):
+        assert main(line) == 1
+        assert "contains the control character" in capsys.readouterr().err
+    assert not database.select("Tenant")

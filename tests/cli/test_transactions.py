@@ -92,6 +92,33 @@ def test_a_dry_run_tells_and_changes_nothing(
     assert "VNI 100 is taken by network 'red'" in refused("--dry-run net-add x --tenant acme --vni 100")
 
 
+def test_a_dry_run_names_what_rows_refer_to(run: Callable[..., str]) -> None:
+    run(BOTH)
+    run("chassis-add h1 tcp:192.0.2.1 --vtep 192.0.2.1")
+    assert run("--dry-run port-set web1 --ip none").splitlines() == [
+        "- Address 10.0.0.1",
+        "~ Port web1: addresses: [10.0.0.1] -> []",
+    ]
+    assert "~ Chassis h1: vteps: [192.0.2.1] -> [192.0.2.2]" in run("--dry-run chassis-set h1 --vtep 192.0.2.2")
+    told = json.loads(run("--dry-run --format json port-set web1 --ip 10.0.0.7 -- port-add web2 --net red --ip none"))
+    assert [said["name"] for said in told["said"]] == ["web2"]
+    assert [(each["action"], each["table"], each["name"]) for each in told["changes"]] == [
+        ("delete", "Address", "10.0.0.1"),
+        ("add", "Address", "10.0.0.7"),
+        ("change", "Port", "web1"),
+        ("add", "Port", "web2"),
+    ]
+    assert (told["changes"][2]["old"], told["changes"][2]["new"]) == (
+        {"addresses": ["10.0.0.1"]},
+        {"addresses": ["10.0.0.7"]},
+    )
+    assert json.loads(run("--dry-run --format json net-set red --vni 100")) == {"changes": []}
+    assert json.loads(run("--dry-run --format json net-list"))[0]["name"] == "red"
+    assert (
+        json.loads(run("--dry-run --format json port-add web2 --net red -- port-list"))["said"][1][1]["name"] == "web2"
+    )
+
+
 def test_every_write_is_numbered_and_logged(run: Callable[..., str], database: Connection) -> None:
     run(BOTH)
     run("port-set web1 --mac 02:00:00:00:00:01")  # changes nothing

@@ -38,12 +38,11 @@ def apply(draft: Draft, args: Namespace) -> None:
     changes, ports = _changes(draft, args.read, args.file)
     _limit(changes, ports, args.allow_delete)
     enact(draft, changes)
-    if args.dry_run:
-        return
+    draft.planned = True
     if args.format == "json":
         draft.say(plan.as_object(changes))
     elif changes:
-        draft.lines += plan.lines(changes, plan.DONE, coloured(args))
+        draft.lines += plan.lines(changes, plan.TO_DO if args.dry_run else plan.DONE, coloured(args))
     else:
         draft.say(f"nothing to change: the database is as {args.file} says")
 
