@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ovsdb.entries import ACCEPT
+from ovsdb.paths import DATABASE
 from ovsdb.rpc import Connection, DatabaseError, Operation, Row, same_row, select
 from ovsdb.versions import check, present
 
@@ -112,6 +113,8 @@ def read(path: Path) -> Snapshot:
             f"served is made one by: ovsdb-tool compact {path})"
         )
     schema, data = records
+    if (name := schema.get("name")) != DATABASE:
+        raise DatabaseError(f"{path} is no backup of an overlay database: it is one of a database {name!r}")
     return Snapshot(schema, {name: dict(data.get(name, {})) for name in schema["tables"]})
 
 

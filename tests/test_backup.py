@@ -153,3 +153,15 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"Tenant", b"Tenanx", 1))
     with pytest.raises(DatabaseError, match="is damaged: the record at byte 0"):
         backup.read(path)
+
+
+def test_a_backup_of_another_database_is_told_as_that(tmp_path: Path) -> None:
+    described = tmp_path / "other.ovsschema"
+    described.write_text(json.dumps({"name": "Open_vSwitch", "version": "8.3.1", "tables": {}}))
+    path = tmp_path / "conf.db"
+    run_tool("create", path, described)
+    backup.write(path, backup.Snapshot(json.loads(described.read_text()), {}), 0)
+    with pytest.raises(
+        DatabaseError, match="is no backup of an overlay database: it is one of a database 'Open_vSwitch'"
+    ):
+        backup.read(path)
