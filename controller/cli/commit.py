@@ -17,7 +17,7 @@ from typing import Final
 
 from controller.cli import conflicts
 from controller.cli.database import Database
-from controller.cli.draft import Draft, new_uuid
+from controller.cli.draft import Draft, new_uuid, timed_uuid
 from controller.cli.errors import CommandError, UnknownOutcomeError
 from ovsdb.rpc import GRACE, Operation, TransactionError, UnreachableError, same_row, select, uuid_of
 
@@ -75,7 +75,7 @@ def write(database: Database, verb: Callable[[Draft], None], request: Request, c
             operations = draft.operations()
             if not operations and not counted:
                 return Written(None, draft.lines)
-            change = new_uuid()
+            change = timed_uuid()
             operations += _accounts(draft, request, change)
             request.sent[change] = draft
             results = database.transact(operations, _patience(deadline))

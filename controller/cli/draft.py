@@ -20,6 +20,7 @@ Rows have every column, and `_uuid`; values are OVSDB's JSON (RFC 7047, section 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -260,8 +261,20 @@ def changed(was: Row, will: Row) -> list[str]:
 
 def new_uuid() -> str:
     """A random UUID (RFC 9562, version 4); importing `uuid` takes longer than what a short command does."""
+    return _uuid(bytearray(os.urandom(16)), 4)
+
+
+def timed_uuid() -> str:
+    """A UUID that is greater than those made before it (RFC 9562, version 7, section 6.2, method 3), to 0.25 us."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     number = bytearray(os.urandom(16))
-    number[6] = number[6] & 0x0F | 0x40
+    number[:6] = milliseconds.to_bytes(6)
+    number[6:8] = (rest * 4096 // 1_000_000).to_bytes(2)
+    return _uuid(number, 7)
+
+
+def _uuid(number: bytearray, version: int) -> str:
+    number[6] = number[6] & 0x0F | version << 4
     number[8] = number[8] & 0x3F | 0x80
     digits = number.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -146,6 +146,12 @@ def test_the_epoch_counts_what_takes_declared_rows_away(run: Callable[..., str],
         assert epoch() == number
 
 
+def test_changes_are_listed_in_the_order_in_which_they_were_made(run: Callable[..., str]) -> None:
+    for number in range(20):
+        run(f"tenant-add t{number}")
+    assert [change["what"] for change in listed(run, "changes")] == [f"tenant-add t{number}" for number in range(20)]
+
+
 def test_old_changes_go(run: Callable[..., str], database: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     now = int(time.time())
     insert(database, "Change", request="old", at=now - 86500)
