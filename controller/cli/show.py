@@ -128,7 +128,9 @@ def _uses(draft: Draft) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str,
             continue
         for use, net in zip(ipam.use(plan, held[uuid]), plan.subnets, strict=True):
             router = next((str(each) for each in plan.gateways if each in net), None)
-            uses[row["name"]].append({"subnet": use.subnet, "used": use.used, "free": use.free, "gateway": router})
+            uses[row["name"]].append(
+                {"subnet": use.subnet, "used": use.used, "free": use.free, "others": use.others, "gateway": router}
+            )
     return uses, faults
 
 

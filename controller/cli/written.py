@@ -149,7 +149,7 @@ def mtu(written: str) -> list[int]:
     if written in (AUTO, NONE):
         return []
     if not DIGITS.fullmatch(written) or not 68 <= int(written) <= 65535:
-        raise CommandError(f"MTU {written!r} is not in 68..65535, and not auto")
+        raise CommandError(f"MTU {written!r} is neither a number in 68..65535 nor auto")
     return [int(written)]
 
 
@@ -202,7 +202,7 @@ def milliseconds(written: str) -> list[int]:
     if written == AUTO:
         return []
     if not re.fullmatch("[0-9]{1,9}", written):
-        raise CommandError(f"inactivity probe {written!r} is no number of milliseconds, and not auto")
+        raise CommandError(f"inactivity probe {written!r} is neither a number of milliseconds nor auto")
     return [int(written)]
 
 

@@ -79,7 +79,7 @@ def test_ranges_and_excludes(run: Callable[..., str], refused: Callable[..., str
         ("net-set red --subnet 10.0.9.0/24", "would be in none of its subnets: 10.0.0.1 (web1)"),
         ("net-set red --subnet 10.0.0.1/24", "has bits of a host; write 10.0.0.0/24"),
         ("net-set red --gateway 10.0.9.1", "gateway 10.0.9.1 is in no subnet of the network; there are: 10.0.0.0/24"),
-        ("net-set red --mtu 9", "MTU '9' is not in 68..65535"),
+        ("net-set red --mtu 9", "MTU '9' is neither a number in 68..65535 nor auto"),
         ("net-set red --unknown-unicast x", "unknown unicast 'x' is unknown; there are: flood, drop"),
         ("port-set web1 --security maybe", "security 'maybe' is unknown; there are: on, off"),
         ("port-set web1 --allow 10.0.0.1/8", "prefix '10.0.0.1/8' has bits of a host; write 10.0.0.0/8"),
@@ -202,3 +202,9 @@ def test_many_at_once_get_one_each_until_none_is_left(
     assert sorted(held) == sorted({f"10.0.0.{number}" for number in range(2, 63)})
     assert set(got) <= set(held)
     assert database.select("Overlay_Global")[0]["nb_cfg"] == 2 + 29
+
+
+def test_show_counts_addresses_outside_of_the_ranges(run: Callable[..., str]) -> None:
+    run("net-add red --tenant t --vni 1 --subnet 10.1.0.0/24 --range 10.1.0.10-10.1.0.11")
+    run("port-add a --net red --ip auto -- port-add b --net red --ip 10.1.0.99")
+    assert "    10.1.0.0/24: 1 used, 1 free, and 1 outside the range\n" in run("show")

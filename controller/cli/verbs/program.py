@@ -12,7 +12,7 @@ SHOW_JSON: Final = """\
   alarm       what stopped the controller, in words; empty when nothing did
   chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, flows, error}]; vteps: [{ip, encaps}]
   networks    [{name, tenant, vni, encap, mtu, subnets, ports, undeclared, neighbors}]
-    subnets     [{subnet, used, free, gateway}]
+    subnets     [{subnet, used, free, others, gateway}]; others: taken, outside the ranges
     ports       [{name, mac, ips, status, places}]
                 status: up, down, problem, not plugged in, disabled
     undeclared  [place]: interfaces that joined by VNI
