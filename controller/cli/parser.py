@@ -47,6 +47,9 @@ DEFAULTS: Final = {
     "no_color": False,
 }
 WIDTH: Final = 80
+ALL_VERBS: Final = "overlayctl --help lists them"
+DESTRUCTIVE: Final = frozenset({"destroy", "restore", "rebuild", "db-accept", "apply"})
+"""Verbs that nobody is advised to use who meant perhaps another, besides those that end in `-del`."""
 ABOUT: Final = "Declares tenants' networks and ports, and the hosts (chassis) they live on."
 EXAMPLES: Final = """\
   overlayctl chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1
@@ -158,7 +161,10 @@ class _Parser(ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.dest == "verb" and value not in VERBS:
-            self.error(f"there is no verb {value!r}; {one_of(list(VERBS), value, 'overlayctl --help lists them')}")
+            advice = one_of(list(VERBS), value, ALL_VERBS)
+            if any(f"{verb!r}?" in advice for verb in VERBS if verb.endswith("-del") or verb in DESTRUCTIVE):
+                advice = ALL_VERBS
+            self.error(f"there is no verb {value!r}; {advice}")
         super()._check_value(action, value)
 
 

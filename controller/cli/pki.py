@@ -183,7 +183,7 @@ def authority(directory: Path) -> tuple[EllipticCurvePrivateKey, x509.Certificat
         path = directory / CA_CERT
         cert = x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
-        raise CommandError(f"{directory} is no authority: {path} is missing; overlayctl pki init {directory}") from None
+        raise CommandError(f"{directory} is no authority: {path} is missing; {_expected(directory)}") from None
     except OSError as failure:
         raise CommandError(f"cannot read {path}: {failure.strerror}") from None
     except (ValueError, TypeError):
@@ -191,6 +191,14 @@ def authority(directory: Path) -> tuple[EllipticCurvePrivateKey, x509.Certificat
     if not isinstance(key, EllipticCurvePrivateKey):
         raise CommandError(f"{directory / CA_KEY} is no key of overlayctl pki init")
     return key, cert
+
+
+def _expected(directory: Path) -> str:
+    """Which directory was to be given. Not: make an authority here, for then there would be two."""
+    above = directory.absolute().parent
+    if (above / CA_KEY).exists():
+        return f"{above} is one: give that"
+    return "give the directory that overlayctl pki init has made"
 
 
 def _described(name: str, cert: x509.Certificate) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from controller.cli.commit import Request, write
 from controller.cli.database import Database
 from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 
 
 def transact(
@@ -18,8 +19,13 @@ def transact(
     first = commands[0]
 
     def verb(draft: Draft) -> None:
-        for args in commands:
-            function(args.run)(draft, args)
+        for number, args in enumerate(commands, 1):
+            try:
+                function(args.run)(draft, args)
+            except CommandError as failure:
+                if len(commands) > 1:
+                    failure.args = (f"command {number} ({_named(args)}): {failure}",)
+                raise
 
     if first.dry_run:
         from controller.cli.dry import told
@@ -37,6 +43,12 @@ def transact(
             wait_read(database.listed, done.number, first.timeout)
         else:
             wait_installed(database.listed, done.number, first.timeout)
+
+
+def _named(args: Namespace) -> str:
+    """A verb, and what it is to work on."""
+    name = getattr(args, "name", None)
+    return f"{args.verb} {name}" if isinstance(name, str) else str(args.verb)
 
 
 def logged(argv: Sequence[str]) -> str:

@@ -86,8 +86,11 @@ def test_rows_of_one_transaction_by_name(run: Callable[..., str], database: Conn
         {"name": "web1", "network": "red", "ips": ["2001:db8::1"]}
     ]
     run("destroy Port web1 -- destroy Network red -- destroy Tenant --all")
+    run("chassis-add h9 tcp:192.0.2.9 --vtep 192.0.2.9 -- destroy Chassis h9")
+    run("chassis-add h9 tcp:192.0.2.9 --vtep 192.0.2.9")
+    run("destroy Chassis h9")
     assert (database.select("Address"), database.select("Tenant")) == ([], [])
-    assert database.select("Overlay_Global")[0]["epoch"] == 1
+    assert database.select("Overlay_Global")[0]["epoch"] == 2
 
 
 @pytest.mark.usefixtures("red")
@@ -118,6 +121,7 @@ def test_rows_of_one_transaction_by_name(run: Callable[..., str], database: Conn
         ("create Address network=red ip=10.0.0.9", "a row of Address vanishes unless another refers to it"),
         ("destroy Network red", "network 'red' still has ports: web1, web2"),
         ("destroy Port", "name the rows to destroy, or say --all"),
+        ("destroy Overlay_Global .", "is written by the controller"),
         ("destroy Neighbor --all", "Neighbor: every column is written by the controller"),
         ("find Port mac", "'mac' is not of the form COLUMN[:KEY]=VALUE"),
         ("list Port --columns nmae", "table Port has no column 'nmae'; did you mean 'name'?"),

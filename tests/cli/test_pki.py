@@ -76,7 +76,10 @@ def test_nothing_is_overwritten_unasked(made: Path) -> None:
 
 def test_what_can_not_be(made: Path, tmp_path: Path) -> None:
     assert "is no authority" in refusal("issue", tmp_path, "h1")
-    assert f"overlayctl pki init {tmp_path}" in refusal("show", tmp_path)
+    assert "give the directory that overlayctl pki init has made" in refusal("show", tmp_path / "typo")
+    assert f"h1 is no authority: {made}/h1/cakey.pem is missing; {made} is one: give that" in refusal(
+        "show", made / "h1"
+    )
     assert "certificate '../x' is no name" in refusal("issue", made, "../x")
     assert "is the name of a file of the authority" in refusal("issue", made, "cacert.pem")
     assert "expires in 36" in refusal("issue", made, "h9", "--days", "3700")

@@ -146,3 +146,25 @@ def test_a_network_with_undeclared_ports_stays(
     assert "network 'red' still has undeclared ports: h2/vm9; unplug them first" in refused("net-del red")
     run("net-add blue --tenant acme --vni 200")
     run("net-del blue")
+
+
+@pytest.mark.usefixtures("session")
+def test_of_several_commands_the_wrong_one_is_named(refused: Callable[..., str]) -> None:
+    assert "overlayctl: MAC 'zz' is not of the form" in refused("port-add x --net red --mac zz")
+    assert "overlayctl: command 2 (port-add x): MAC 'zz' is not of the form" in refused(
+        "port-add y --net red -- port-add x --net red --mac zz"
+    )
+    assert "overlayctl: command 2 (destroy): Port has no row 'x'" in refused("tenant-add y -- destroy Port x")
+
+
+@pytest.mark.parametrize("verb", ["remove", "delete", "destory", "port-dell", "restor", "aply"])
+def test_nothing_destructive_is_suggested(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call(verb)
+    assert "overlayctl --help lists them" in capsys.readouterr().err
+
+
+def test_only_what_is_missing_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call("list")
+    assert capsys.readouterr().err.endswith("the following arguments are required: TABLE\n")

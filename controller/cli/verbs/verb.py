@@ -52,6 +52,8 @@ class Verb(NamedTuple):
 
 def arg(*flags: str, complete: str = "", **keywords: Any) -> Argument:
     """An argument, as `add_argument` is called."""
+    if keywords.get("nargs") == "*":
+        keywords.setdefault("default", [])  # else argparse says that it is required when another one is missing
     return Argument(flags, keywords, complete)
 
 
