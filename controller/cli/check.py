@@ -1,55 +1,78 @@
-"""`check`: how full the subnets are, and what is declared but looks forgotten or wrong."""
+"""`check`: how full the subnets are, and whatever is wrong: what stopped the controller, what `show` lists under
+Problems, and addresses that are in no subnet. Ports that are nowhere are told as well, and are no fault.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any, Final
 
-from controller.cli import networks, ports
+from controller.cli import networks
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
+from controller.cli.show import overview
 from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
-from ovsdb.rpc import Row, elements
 
 COLUMNS = ("network", "subnet", "used", "free", "others")
+WRONG: Final = 1
+"""The exit code when anything is."""
+MOST: Final = 20
+"""How many ports that are nowhere are named."""
 
 
 def check(draft: Draft, args: Namespace) -> None:
     """`check`."""
+    seen = overview(draft)
+    uses = [{"network": network["name"], **use} for network in seen["networks"] for use in network["subnets"]]
+    findings = [*_wrong(seen), *_strays(draft, seen)]
+    unplugged = sorted(
+        port["name"] for network in seen["networks"] for port in network["ports"] if port["status"] == "not plugged in"
+    )
+    draft.code = WRONG if findings else 0
+    if args.format == "json":
+        subnets = [{column: use[column] for column in COLUMNS} for use in uses]
+        draft.say(as_json({"subnets": subnets, "findings": findings, "unplugged": unplugged}))
+        return
+    print_rows(draft, COLUMNS, uses, args)
+    draft.lines += map(escaped, findings or ["nothing is wrong"])
+    draft.lines += [
+        f"port {escaped(name)!r} is not plugged in; if nobody needs it: overlayctl port-del {escaped(name)}"
+        for name in unplugged[:MOST]
+    ]
+    if len(unplugged) > MOST:
+        draft.say(f"and {len(unplugged) - MOST} more ports that are not plugged in; overlayctl show --all")
+
+
+def _wrong(seen: dict[str, Any]) -> Iterator[str]:
+    """What `show` says is wrong."""
+    if seen["alarm"]:
+        yield f"ALARM: {seen['alarm']}"
+    for problem in seen["problems"]:
+        advice = f"; {problem['advice']}" if problem["advice"] else ""
+        yield f"{problem['where']}: {problem['what']}{advice}"
+
+
+def _strays(draft: Draft, seen: dict[str, Any]) -> Iterator[str]:
+    """Addresses that are in no subnet of their network."""
     from flows import ipam
 
-    draft.load("Tenant", "Network", "Port", "Address", "Binding")
-    uses: list[Row] = []
-    findings: list[str] = []
+    holders = {
+        (network["name"], ip): port["name"] for network in seen["networks"] for port in network["ports"]
+        for ip in port["ips"]
+    }  # fmt: skip
     held: dict[str, list[str]] = {}
-    of_port = {(port["network"], ip): port["name"] for port in ports.listed(draft) for ip in port["ips"]}
     for address in draft.read("Address").values():
         held.setdefault(address["network"][1], []).append(address["ip"])
     for uuid, network in sorted(draft.read("Network").items(), key=lambda item: item[1]["name"]):
-        ips = held.get(uuid, [])
         try:
             plan = networks.plan(network)
-        except CommandError as wrong:
-            findings.append(f"{wrong}; overlayctl net-set {network['name']}")
-            continue
-        uses += [
-            {"network": network["name"], "subnet": use.subnet, "used": use.used, "free": use.free, "others": use.others}
-            for use in ipam.use(plan, ips)
-        ]
-        findings += [
-            f"address {ip} of port {holder!r}: in no subnet of network {network['name']!r}; "
-            f"overlayctl port-set {holder} --ip IP"
-            for ip in ipam.outside(plan, ips)
-            for holder in [of_port.get((network["name"], ip), "?")]
-        ]
-    plugged = {name for row in draft.read("Binding").values() for name in elements(row["port"])}
-    findings += [
-        f"port {name!r} is not plugged in; if nobody needs it: overlayctl port-del {name}"
-        for name in sorted(row["name"] for row in draft.read("Port").values())
-        if name not in plugged
-    ]
-    if args.format == "json":
-        draft.say(as_json({"subnets": uses, "findings": findings}))
-        return
-    print_rows(draft, COLUMNS, uses, args)
-    draft.lines += list(map(escaped, findings)) or ["nothing is wrong"]
+        except CommandError:
+            continue  # it contradicts itself, which is a problem of its own
+        for ip in ipam.outside(plan, held.get(uuid, [])):
+            holder = holders.get((network["name"], ip), "?")
+            yield (
+                f"address {ip} of port {holder!r}: in no subnet of network {network['name']!r}; "
+                f"overlayctl port-set {holder} --ip IP"
+            )

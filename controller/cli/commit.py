@@ -48,6 +48,8 @@ class Written:
 
     number: int | None
     lines: list[str] = field(default_factory=list)
+    code: int = 0
+    """The exit code, which a verb that only looks may choose."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ def write(database: Database, verb: Callable[[Draft], None], request: Request, c
             verb(draft)
             operations = draft.operations()
             if not operations and not counted:
-                return Written(None, draft.lines)
+                return Written(None, draft.lines, draft.code)
             change = timed_uuid()
             operations += _accounts(draft, request, change)
             request.sent[change] = draft

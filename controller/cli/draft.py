@@ -56,6 +56,8 @@ class Draft:
         self.attempt = attempt
         """How often the same verbs have lost against somebody else before: who chooses chooses otherwise then."""
         self.lines: list[str] = []
+        self.code = 0
+        """The exit code of the command, where it changes nothing."""
         self.planned = False
         """Whether a dry run's lines tell all that the verb would change, and better than rows do."""
         self.names: dict[str, str] = {}

@@ -80,8 +80,7 @@ def run_on(database: Database, commands: Sequence[Namespace], argv: Sequence[str
         return _function(commands[0].run)(database, commands[0]) or 0
     from controller.cli.transaction import transact
 
-    transact(database, commands, argv, _function)
-    return 0
+    return transact(database, commands, argv, _function)
 
 
 def _function(named: str) -> Callable[..., Any]:

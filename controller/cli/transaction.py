@@ -14,8 +14,11 @@ from controller.cli.errors import CommandError
 
 def transact(
     database: Database, commands: Sequence[Namespace], argv: Sequence[str], function: Callable[[str], Any]
-) -> None:
-    """Runs the verbs, commits what they draft, prints what they say, and waits when that was asked for."""
+) -> int:
+    """Runs the verbs, commits what they draft, prints what they say, and waits when that was asked for.
+
+    Returns the exit code.
+    """
     first = commands[0]
 
     def verb(draft: Draft) -> None:
@@ -30,8 +33,9 @@ def transact(
     if first.dry_run:
         from controller.cli.dry import told
 
-        print("\n".join(told(database, verb, commands)))
-        return
+        if lines := told(database, verb, commands):
+            print("\n".join(lines))
+        return 0
     waits = first.wait or any(args.waits for args in commands)
     done = write(database, verb, Request(logged(argv), first.timeout), bool(waits))
     if done.lines:
@@ -43,6 +47,7 @@ def transact(
             wait_read(database.listed, done.number, first.timeout)
         else:
             wait_installed(database.listed, done.number, first.timeout)
+    return done.code
 
 
 def _named(args: Namespace) -> str:

@@ -18,7 +18,7 @@ from controller.cli.database import Database
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
 from ovsdb.rpc import Connection
-from tests.cli.words import call, insert, listed, options
+from tests.cli.words import call, insert, listed, options, update
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -151,7 +151,9 @@ def test_a_subnet_that_comes_meanwhile_is_noticed(run: Callable[..., str], datab
     assert len(tries) == 1
 
 
-def test_check_finds_what_is_wrong(run: Callable[..., str], database: Connection) -> None:
+def test_check_finds_what_is_wrong(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("net-add red --tenant t --vni 1 --subnet 10.0.0.0/24 -- port-add a --net red --ip auto")
     network = database.select("Network")[0]["_uuid"]
     database.transact(
@@ -167,7 +169,8 @@ def test_check_finds_what_is_wrong(run: Callable[..., str], database: Connection
     )
     insert(database, "Binding", chassis="h1", interface="vm1", port="a", network="red", up=True)
     run("port-add b --net red --mac 02:00:00:00:00:09")
-    told = run("check")
+    assert call("check") == 1
+    told = capsys.readouterr().out
     assert "red      10.0.0.0/24  1     253   0" in told
     assert "address 10.9.9.9 of port 'a': in no subnet of network 'red'" in told
     assert "port 'b' is not plugged in" in told
@@ -208,3 +211,22 @@ def test_show_counts_addresses_outside_of_the_ranges(run: Callable[..., str]) ->
     run("net-add red --tenant t --vni 1 --subnet 10.1.0.0/24 --range 10.1.0.10-10.1.0.11")
     run("port-add a --net red --ip auto -- port-add b --net red --ip 10.1.0.99")
     assert "    10.1.0.0/24: 1 used, 1 free, and 1 outside the range\n" in run("show")
+
+
+def test_check_tells_what_show_does_and_its_exit_code_is_for_scripts(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("net-add red --tenant t --vni 1 --subnet 10.1.0.0/24")
+    run(" -- ".join(f"port-add p{number:02} --net red" for number in range(23)))
+    told = run("check")
+    assert "nothing is wrong\n" in told
+    assert "port 'p19' is not plugged in" in told
+    assert told.endswith("\nand 3 more ports that are not plugged in; overlayctl show --all\n")
+    insert(database, "Binding", chassis="h1", interface="vm1", error="no such thing")
+    update(database, "Overlay_Global", [], alarm="the epoch is behind")
+    assert call("check") == 1
+    told = capsys.readouterr().out
+    assert "\nALARM: the epoch is behind\nh1/vm1: no such thing\n" in told
+    assert call("check --format json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (len(told["findings"]), len(told["unplugged"]), told["subnets"][0]["free"]) == (2, 23, 254)

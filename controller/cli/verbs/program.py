@@ -34,9 +34,12 @@ LOOK: Final = (
     ),
     Verb(
         "check",
-        "show how full subnets are, addresses outside of them, and ports that are nowhere",
+        "show how full subnets are, and all that is wrong",
         "check:check",
-        examples=("check", "check --format json"),
+        examples=("check", "check --format json", "check > /dev/null || overlayctl show"),
+        epilog="Wrong are: an alarm, what show lists under Problems, and addresses outside of the subnets.\n"
+        "Ports that are plugged in nowhere are listed, and no fault.\n"
+        "exit codes: 0 nothing is wrong; 1 something is, or it could not be found out",
     ),
     Verb(
         "sync",
