@@ -52,7 +52,7 @@ def standard_output() -> Iterator[Output]:
     # In this order: a file takes the lowest number that is free, and a socket must not become standard output.
     stdout, stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in before)  # noqa: SIM115
     output = Output(stdout)
-    sys.stdout, sys.stderr = output, stderr  # type: ignore[assignment]
+    sys.stdout, sys.stderr = output, stderr
     try:
         yield output
     finally:

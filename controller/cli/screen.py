@@ -145,8 +145,8 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
         for subnet in network["subnets"]:
             router = f", gateway {subnet['gateway']}" if subnet["gateway"] else ""
             full = painted("full", "yellow") if not subnet["free"] else f"{_count(subnet['free'])} free"
-            beside = f", and {subnet['others']} outside the range" if subnet["others"] else ""
-            yield f"    {subnet['subnet']}: {subnet['used']} used, {full}{beside}{router}"
+            others = f", and {subnet['others']} outside the range" if subnet["others"] else ""
+            yield f"    {subnet['subnet']}: {subnet['used']} used, {full}{others}{router}"
         rows = [["port", "mac", "ip", "where", "status"]]
         ports, left = _most(network["ports"], lambda port: port["status"] != "up", most["ports"])
         for port in ports:

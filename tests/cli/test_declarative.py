@@ -288,6 +288,35 @@ def test_very_many_ports_are_deleted_only_when_that_is_said(
     said(f"apply -f {net(many(1))} --allow-delete 0", 0)
 
 
+@pytest.mark.parametrize("kind", ["networks", "chassis"])
+def test_all_of_a_small_site_goes_only_when_that_is_said(
+    database: Connection, said: Callable[..., str], run: Callable[..., str], net: Callable[[str], Path], kind: str
+) -> None:
+    one = {
+        "networks": "net-add {0} --tenant acme --vni {1}",
+        "chassis": "chassis-add {0} tcp:192.0.2.{1} --vtep 192.0.2.{1}",
+    }[kind]
+    file = net(f"version: 1\n{kind}: {{}}\n")
+    for number in 1, 2:
+        run(one.format(f"x{number}", number))
+    assert said(f"apply -f {file}", 0).endswith("2 deleted\n")
+    for number in 1, 2, 3:
+        run(one.format(f"x{number}", number))
+    before = everything(database)
+    refusal = said(f"apply -f {file}", 1)
+    assert f"this would delete 3 of 3 {kind} (x1, x2, x3)" in refusal
+    assert refusal.endswith("--allow-delete 3\n")
+    assert "this would delete 3 things" in said(f"apply -f {file} --allow-delete 2", 1)
+    assert everything(database) == before
+    assert said(f"apply -f {file} --allow-delete 3", 0).endswith("3 deleted\n")
+    for number in range(1, 13):
+        run(one.format(f"x{number}", number))
+    run("port-add p --net x1" if kind == "networks" else "tenant-add other")
+    refusal = said(f"apply -f {file}", 1)
+    assert f"this would delete 12 of 12 {kind}" in refusal
+    assert refusal.endswith(f"--allow-delete {13 if kind == 'networks' else 12}\n")  # the port as well
+
+
 # -- auto
 
 

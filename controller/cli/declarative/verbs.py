@@ -25,7 +25,10 @@ from controller.cli.tables import coloured
 STDIN: Final = "-"
 FEW: Final = 10
 SHARE: Final = 0.2
-"""So many ports, or this share of them, may be deleted without `--allow-delete`, whichever is more."""
+"""So many ports, networks or chassis, or this share of them, may be deleted without `--allow-delete`, whichever is
+more."""
+ALL: Final = 3
+"""Where there are so many of a kind, not all of them."""
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 """Exit codes of `diff`, those of diff(1)."""
 
@@ -35,8 +38,8 @@ def apply(draft: Draft, args: Namespace) -> None:
     # A draft may be made again; the file is read once.
     if not hasattr(args, "read"):
         args.read = file(args.file)
-    changes, ports = _changes(draft, args.read, args.file)
-    _limit(changes, ports, args.allow_delete)
+    changes, here = _changes(draft, args.read, args.file)
+    _limit(changes, here, args.allow_delete)
     enact(draft, changes)
     draft.planned = True
     if args.format == "json":
@@ -109,8 +112,8 @@ def file(name: str) -> Read:
         raise _wrong(shown, wrong.faults) from None
 
 
-def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], int]:
-    """What the file would change, and how many ports there are now."""
+def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], Document]:
+    """What the file would change, and what there is now."""
     here = _present(draft)
     faults = []
     for network, tenant in homeless(here, said.document):
@@ -130,7 +133,7 @@ def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], int]:
     except NoneLeftError as none:
         path = below(below(below("networks", none.port.network), "ports"), none.port.name)
         raise _wrong(name, [Fault(*said.places[path], below(path, "ips"), str(none))]) from None
-    return difference(here, wanted), len(here.ports)
+    return difference(here, wanted), here
 
 
 def _present(draft: Draft) -> Document:
@@ -138,15 +141,26 @@ def _present(draft: Draft) -> Document:
     return present({table: draft.read(table) for table in TABLES})
 
 
-def _limit(changes: Sequence[Change], ports: int, allowed: int | None) -> None:
-    """Refuses to delete very many ports, unless that many are allowed: the wrong file, or half of one, looks so."""
-    gone = [change.name for change in changes if change.kind == "port" and change.will is None]
-    most = max(FEW, int(ports * SHARE)) if allowed is None else allowed
-    if len(gone) > most:
-        raise CommandError(
-            f"this would delete {len(gone)} of {ports} ports ({listed(gone)}), and at most {most} are deleted "
-            f"unasked; look at overlayctl diff, and if that is meant: --allow-delete {len(gone)}"
-        )
+def _limit(changes: Sequence[Change], here: Document, allowed: int | None) -> None:
+    """Refuses to delete very much unless that many are allowed: the wrong file, or half of one, looks so."""
+    gone = [change for change in changes if change.will is None]
+    advice = f"look at overlayctl diff, and if that is meant: --allow-delete {len(gone)}"
+    if allowed is not None:
+        if len(gone) > allowed:
+            things = listed([f"{change.kind} {change.name}" for change in gone])
+            raise CommandError(f"this would delete {len(gone)} things ({things}), and {allowed} are allowed; {advice}")
+        return
+    present = {"port": here.ports, "network": here.networks or {}, "chassis": here.chassis or {}}
+    for kind, rows in present.items():
+        names = [change.name for change in gone if change.kind == kind]
+        most = max(FEW, int(len(rows) * SHARE))
+        if len(names) > most or len(names) == len(rows) >= ALL:
+            kinds = kind if kind == "chassis" else f"{kind}s"
+            rule = f"at most {most} are" if len(names) > most else f"where there are {ALL} or more, not all are"
+            raise CommandError(
+                f"this would delete {len(names)} of {len(rows)} {kinds} ({listed(names)}), "
+                f"and {rule} deleted unasked; {advice}"
+            )
 
 
 def _wrong(name: str, faults: Sequence[Fault]) -> CommandError:

@@ -29,7 +29,8 @@ FILE: Final = (
                 "--allow-delete",
                 metavar="N",
                 type=_number,
-                help="delete up to N ports; without it, 10 or a fifth of them, whichever is more",
+                help="delete up to N things; without it, of the ports, networks and chassis each 10 or a fifth, "
+                "whichever is more, and not all of 3 or more",
             ),
         ),
         ("apply -f net.yaml", "--wait apply -f net.yaml", "apply -f net.yaml --allow-delete 120"),
