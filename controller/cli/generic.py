@@ -46,7 +46,7 @@ def find(draft: Draft, args: Namespace) -> None:
 def get(draft: Draft, args: Namespace) -> None:
     """`get`."""
     table = values.table(args.table)
-    row = _found(draft, table.name, args)
+    row = found_row(draft, table.name, args)
     if row is None:
         return
     for each in args.wanted:
@@ -69,7 +69,7 @@ def get(draft: Draft, args: Namespace) -> None:
 def set_columns(draft: Draft, args: Namespace) -> None:
     """`set`."""
     table = values.table(args.table)
-    row = _found(draft, table.name, args)
+    row = found_row(draft, table.name, args)
     if row is None:
         return
     changes = _settings(draft, table, args.settings, row)
@@ -152,11 +152,13 @@ def _record(draft: Draft, table: str, written: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _found(draft: Draft, table: str, args: Namespace) -> Row | None:
+def found_row(draft: Draft, table: str, args: Namespace) -> Row | None:
+    """The row that a command names, or with `--if-exists` None; CommandError when there is none."""
     return _record(draft, table, args.record) if args.if_exists else record(draft, table, args.record)
 
 
-def _finder(draft: Draft) -> values.Finder:
+def finder(draft: Draft) -> values.Finder:
+    """What finds the rows that values refer to."""
     return lambda table, written: uuid_of(record(draft, table, written))
 
 
@@ -170,9 +172,9 @@ def _settings(draft: Draft, table: schema.Table, settings: Iterable[str], row: R
         name, key, text = found.groups()
         column = values.column(table, name)
         if key is None:
-            changes[name] = checks.canonical(table.name, name, values.read(table, column, text, _finder(draft)))
+            changes[name] = checks.canonical(table.name, name, values.read(table, column, text, finder(draft)))
         else:
-            entry = values.read_key(table, column, key, text, _finder(draft))
+            entry = values.read_key(table, column, key, text, finder(draft))
             present = changes[name] if name in changes else row[name]
             entries = {**dict(present[1]), entry[0]: entry[1]}
             changes[name] = ["map", [list(item) for item in entries.items()]]
@@ -189,9 +191,9 @@ def _condition(draft: Draft, table: schema.Table, written: str) -> Callable[[Row
         return lambda row: (uuid_of(row) == text) == (sign != "!=")
     column = values.column(table, name)
     if key is not None:
-        wanted = values.read_key(table, column, key, text, _finder(draft))[1]
+        wanted = values.read_key(table, column, key, text, finder(draft))[1]
         return lambda row: _compared(dict(row[name][1]).get(key), sign, wanted)
-    wanted = values.read(table, column, text, _finder(draft))
+    wanted = values.read(table, column, text, finder(draft))
     if sign in COMPARED and column.most == 1:
         (limit,) = elements(wanted) or [None]
         return lambda row: any(_compared(each, sign, limit) for each in elements(row[name]))

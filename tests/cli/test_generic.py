@@ -169,3 +169,24 @@ def test_values_are_written_as_they_are_printed(
     assert read == value
     assert values.spelled(described.columns[column], read) == printed
     assert values.read(described, described.columns[column], printed, nobody) == value
+
+
+@pytest.mark.usefixtures("session")
+def test_values_are_added_and_removed_as_ovs_vsctl_does(run: Callable[..., str], refused: Callable[..., str]) -> None:
+    run("add Port web1 external_ids a=1 b=2 c=3 -- add Port web1 external_ids a=9")
+    assert run("get Port web1 external_ids") == '{a="1", b="2", c="3"}\n'
+    run("remove Port web1 external_ids a b=7 c=3")
+    assert run("get Port web1 external_ids") == '{b="2"}\n'
+    run("add Port web1 extra_macs 02:00:00:00:00:0A 02:00:00:00:00:0b 02:00:00:00:00:0a")
+    assert run("get Port web1 extra_macs") == '["02:00:00:00:00:0a", "02:00:00:00:00:0b"]\n'
+    run("remove Port web1 extra_macs 02:00:00:00:00:0A 02:00:00:00:00:0d")
+    assert run("get Port web1 extra_macs") == '["02:00:00:00:00:0b"]\n'
+    run("clear Port web1 extra_macs external_ids -- add Network red mtu 1400")
+    assert run("get Port web1 extra_macs external_ids -- get Network red mtu").split() == ["[]", "{}", "1400"]
+    assert "mtu holds at most 1 values, and this would be 2" in refused("add Network red mtu 1500")
+    assert "Port.mac holds just one value; overlayctl set Port ROW mac=VALUE" in refused("clear Port web1 mac")
+    assert "is not of the form" in refused("add Port web1 extra_macs zz")
+    assert "is written by the controller" in refused("clear Chassis h1 state")
+    assert "red" in run("--dry-run remove Network red mtu 1400")
+    run("remove Port web1 addresses 10.0.0.1")
+    assert run("get Port web1 addresses") == "[]\n"

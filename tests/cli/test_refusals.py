@@ -157,7 +157,7 @@ def test_of_several_commands_the_wrong_one_is_named(refused: Callable[..., str])
     assert "overlayctl: command 2 (destroy): Port has no row 'x'" in refused("tenant-add y -- destroy Port x")
 
 
-@pytest.mark.parametrize("verb", ["remove", "delete", "destory", "port-dell", "restor", "aply"])
+@pytest.mark.parametrize("verb", ["delete", "destory", "port-dell", "restor", "aply"])
 def test_nothing_destructive_is_suggested(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call(verb)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs.verb import IF_EXISTS, Verb, arg
+from controller.cli.verbs.verb import IF_EXISTS, Argument, Verb, arg
 
 TABLE: Final = arg("table", metavar="TABLE", help="a table of the database (docs/), in any case", complete="table")
 RECORD: Final = arg("record", metavar="ROW", help="its name or UUID; . for the only row", complete="row")
 FORCE: Final = arg("--force", action="store_true", help="also what the controller or the server writes")
+COLUMN: Final = arg("column", metavar="COLUMN", help="a column that holds a set or a map")
+
+
+def _values(metavar: str, text: str) -> Argument:
+    return arg("values", metavar=metavar, nargs="+", help=text)
+
 
 GENERIC: Final = (
     Verb(
@@ -52,6 +58,33 @@ GENERIC: Final = (
             IF_EXISTS,
         ),
         ("set Port web1 external_ids:owner=alice", "set Network red mtu=1400 subnets=10.0.0.0/24,2001:db8::/64"),
+    ),
+    Verb(
+        "add",
+        "add values to a column that holds several",
+        "members:add",
+        (TABLE, RECORD, COLUMN, _values("VALUE", "a value, or KEY=VALUE"), FORCE, IF_EXISTS),
+        ("add Network red subnets 10.1.0.0/24", "add Port web1 external_ids owner=alice"),
+    ),
+    Verb(
+        "remove",
+        "take values out of a column that holds several",
+        "members:remove",
+        (TABLE, RECORD, COLUMN, _values("VALUE", "a value; of a map a KEY, or KEY=VALUE"), FORCE, IF_EXISTS),
+        ("remove Network red subnets 10.1.0.0/24", "remove Port web1 external_ids owner"),
+    ),
+    Verb(
+        "clear",
+        "empty columns that may be empty",
+        "members:clear",
+        (
+            TABLE,
+            RECORD,
+            arg("columns_cleared", metavar="COLUMN", nargs="+", help="which ones"),
+            FORCE,
+            IF_EXISTS,
+        ),
+        ("clear Port web1 allowed_pairs external_ids",),
     ),
     Verb(
         "create",
