@@ -43,9 +43,16 @@ class OutputField:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """Copy the packet to the controller, `max_len` bytes at the most (Open vSwitch 3.1 sends all of it)."""
+    """Copy the packet to the controller, `max_len` bytes at the most, at the rate of a meter where one is named.
+
+    Without a meter (0) it is a plain output, of which Open vSwitch 3.1 sends all bytes whatever is asked for.
+    """
 
     max_len: int
+    meter: int = 0
+    rate: int = 0
+    burst: int = 0
+    """What that meter lets pass, in packets per second, and packets at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,43 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy one whole field into another of the same width."""
+    """Copy one whole field into another of the same width, or the lowest `bits` of both where that is not 0."""
 
     source: str
     target: str
+    bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Drop the packet when more come by than the meter lets pass: `rate` per second, and `burst` at once.
+
+    Always the first action (it is an instruction in OpenFlow 1.4, section 5.9), and a flow has one at the most.
+    """
+
+    id: int
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Put an empty tag (VID 0) in front, of 802.1Q (0x8100) or 802.1ad (0x88a8)."""
+
+    ethertype: int = 0x8100
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Take the outermost tag off."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLarger:
+    """Write into the lowest bit of a field whether the frame has more than so many octets (ovs-actions(7))."""
+
+    octets: int
+    field: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +151,9 @@ class Learn:
     specs: tuple[LearnMatch | LearnLoad, ...]
 
 
-Action = Output | OutputField | Controller | SetField | Move | Resubmit | Goto | Learn
+Action = (
+    Output | OutputField | Controller | SetField | Move | Meter | PushVlan | PopVlan | CheckLarger | Resubmit | Goto | Learn
+)
 
 
 @dataclass(frozen=True)
@@ -179,6 +221,8 @@ def flow(table: Table, kind: Kind, priority: int, match: Match, actions: Iterabl
             raise ValueError(f"table {table.name} does not declare that it teaches {action.table.name}")
         if isinstance(action, Goto) and place != len(done) - 1:
             raise ValueError(f"table {table.name}: an action stands behind goto {action.table.name}")
+        if isinstance(action, Meter) and place:
+            raise ValueError(f"table {table.name}: meter {action.id} stands behind another action")
     return Flow(table, kind, priority, tuple(rows), done)
 
 

@@ -16,6 +16,14 @@ FROM_PORT: Final = 0
 FROM_TUNNEL: Final = 1
 OUTPORT: Final = "reg1"
 """The ofport that forward or fdb found for the packet; 0 while none is found."""
+OUT_TAG: Final = "reg2"
+"""The VLAN tag it leaves with, as in `vlan_tci` with `TAG_PRESENT`, and `SERVICE_TAG` for one of 802.1ad; 0 for none."""
+TAG_PRESENT: Final = 0x1000
+SERVICE_TAG: Final = 0x10000
+LARGER: Final = "reg3"
+"""1 when the packet is larger than the tunnel that it is to leave by can carry; written by deliver."""
+TOLD: Final = "reg4"
+"""1 when the controller was told the same within the last seconds; written by what told holds."""
 
 
 class Kind(IntEnum):
@@ -30,24 +38,52 @@ class Kind(IntEnum):
     DROP_TAGGED = 0x08
     DROP_RESERVED = 0x09
     DROP_MULTICAST_SOURCE = 0x0A
+    PASS_TAGGED = 0x0B
+    OWN_SOURCE = 0x0C
+    DROP_SPOOFED_MAC = 0x0D
+    REMOTE_SOURCE = 0x0E
+    DROP_SPOOFED_TUNNEL = 0x0F
     LEARN_LOCAL = 0x10
     LEARN_REMOTE = 0x11
     LEARNED = 0x12
     KNOWN_SOURCE = 0x13
+    OWN_ADDRESS = 0x14
+    DROP_SPOOFED_ARP = 0x15
+    DROP_SPOOFED_IP = 0x16
+    DROP_SPOOFED_ND = 0x17
     NOTICE = 0x18
     NOTICED = 0x19
+    TELL = 0x1A
+    TOLD = 0x1B
+    ALREADY_TOLD = 0x1C
+    DROP_ROUTER = 0x1D
+    DROP_DHCP_SERVER = 0x1E
+    DROP_FRAGMENTED_ND = 0x1F
     ANSWER = 0x20
     OWN_QUESTION = 0x21
+    ADVERTISE = 0x22
+    ASK_GATEWAY = 0x23
+    DROP_UNKNOWN_NEIGHBOR = 0x24
+    NOT_ANSWERED = 0x25
+    MAY_SEND = 0x26
+    DROP_PROBE_ANSWER = 0x27
     KNOWN = 0x28
     GROUP_ADDRESS = 0x29
     LOOK_UP_LEARNED = 0x2A
+    MOVING = 0x2B
+    DROP_MULTICAST = 0x2C
     DELIVER = 0x30
     NOT_FOUND = 0x31
     DROP_SPLIT_HORIZON = 0x32
     DROP_UNKNOWN = 0x33
+    DELIVER_TAGGED = 0x34
+    MEASURE = 0x35
+    FITS = 0x36
+    DROP_TOO_LARGE = 0x37
     FLOOD_FROM_PORT = 0x38
     FLOOD_FROM_TUNNEL = 0x39
     DROP_NO_MEMBERS = 0x3A
+    LIMIT = 0x3B
 
     @property
     def label(self) -> str:
@@ -72,24 +108,52 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.LOCAL_PORT: "a port of this chassis and the network it is in",
     Kind.VTEP: "a VTEP that may send for a network",
     Kind.DROP_PROBE: "a probe that keeps a tunnel's way warm (VNI 0, which no network has)",
-    Kind.DROP_TAGGED: "a VLAN-tagged packet",
+    Kind.DROP_TAGGED: "a packet with a VLAN tag that its port or network does not allow",
+    Kind.PASS_TAGGED: "a tagged packet in a network that lets tags pass",
+    Kind.OWN_SOURCE: "a port that sends from a MAC it may send from",
+    Kind.DROP_SPOOFED_MAC: "a port that sends from a MAC that is not its own",
+    Kind.REMOTE_SOURCE: "a source MAC that is behind the VTEP the packet came from",
+    Kind.DROP_SPOOFED_TUNNEL: "a tunnel packet whose source MAC is not behind that VTEP",
+    Kind.OWN_ADDRESS: "a port that speaks for an address it may speak for",
+    Kind.DROP_SPOOFED_ARP: "ARP that speaks for somebody else",
+    Kind.DROP_SPOOFED_IP: "a source address that is not the port's",
+    Kind.DROP_SPOOFED_ND: "neighbor discovery that speaks for somebody else",
+    Kind.DROP_ROUTER: "router advertisements and redirects of a port that may not send them",
+    Kind.DROP_DHCP_SERVER: "a DHCP server's messages, of a port that may not send them",
+    Kind.DROP_FRAGMENTED_ND: "neighbor discovery in fragments (RFC 6980)",
+    Kind.MAY_SEND: "what a port may send that others may not",
     Kind.DROP_RESERVED: "link-local control traffic (STP, LLDP, LACP, pause)",
     Kind.DROP_MULTICAST_SOURCE: "a source address that is a group address",
     Kind.LEARN_LOCAL: "teaches fdb that a MAC is behind a port",
     Kind.LEARN_REMOTE: "teaches fdb that a MAC is behind a VTEP",
     Kind.LEARNED: "a MAC the switch learned by itself",
     Kind.KNOWN_SOURCE: "a source MAC whose place is declared: not learned",
-    Kind.NOTICE: "a copy of an ARP packet to the controller, which learns the neighbor",
-    Kind.NOTICED: "an ARP packet that tells what is already known",
-    Kind.ANSWER: "an ARP request answered in place of a known neighbor",
-    Kind.OWN_QUESTION: "a neighbor that asks for its own address (RFC 5227): never answered",
+    Kind.NOTICE: "ARP and neighbor discovery of a port that may tell something new",
+    Kind.NOTICED: "ARP and neighbor discovery that tells what is already known",
+    Kind.TELL: "a copy to the controller, which learns the neighbor",
+    Kind.TOLD: "what the controller was told a moment ago",
+    Kind.ALREADY_TOLD: "what it need not be told again",
+    Kind.ANSWER: "a request (ARP, neighbor solicitation) answered in place of a known neighbor",
+    Kind.OWN_QUESTION: "a neighbor that asks for its own address (RFC 5227, RFC 4862): never answered",
+    Kind.ADVERTISE: "the rest of the answer to a neighbor solicitation",
+    Kind.ASK_GATEWAY: "a request for an address that nobody has, sent to the gateway alone",
+    Kind.DROP_UNKNOWN_NEIGHBOR: "a request for an address that nobody can have",
+    Kind.NOT_ANSWERED: "a solicitation that can't be answered in the switch",
+    Kind.DROP_PROBE_ANSWER: "a neighbor's answer to the controller, which asked whether it is still there",
     Kind.KNOWN: "a MAC whose place is declared",
     Kind.GROUP_ADDRESS: "broadcast and multicast",
     Kind.LOOK_UP_LEARNED: "a MAC whose place is not declared: fdb may know it",
+    Kind.MOVING: "a MAC whose port is moving: to both places",
+    Kind.DROP_MULTICAST: "multicast, in a network that does not flood it",
     Kind.DELIVER: "a packet whose port is found",
     Kind.NOT_FOUND: "unknown unicast",
     Kind.DROP_SPLIT_HORIZON: "a packet from a tunnel that would leave by a tunnel",
     Kind.DROP_UNKNOWN: "unknown unicast, in a network that does not flood it",
+    Kind.DELIVER_TAGGED: "a packet whose port is found, and gets a VLAN tag there",
+    Kind.MEASURE: "a packet that is to leave by a tunnel: is it too large?",
+    Kind.FITS: "a packet that its tunnel can carry",
+    Kind.DROP_TOO_LARGE: "a packet that its tunnel can't carry; the controller answers it (RFC 1191, RFC 8201)",
+    Kind.LIMIT: "what a port may send to all, in packets per second",
     Kind.FLOOD_FROM_PORT: "to all members of the network",
     Kind.FLOOD_FROM_TUNNEL: "to the members on this chassis",
     Kind.DROP_NO_MEMBERS: "nobody else is in the network",
@@ -120,51 +184,116 @@ class Table:
 CLASSIFY: Final = Table(
     0,
     "classify",
-    "a local port, or (encap, VNI, source VTEP), gives the packet its VNI; all else is dropped. "
+    "a local port and its VLAN tag, or (encap, VNI, source VTEP), give the packet its VNI; all else is dropped. "
     "The only table that sets the VNI",
-    frozenset({"in_port", "tun_id", "tun_src"}),
-    ("guard",),
+    frozenset({"in_port", "vlan_tci", "tun_id", "tun_src", "tun_ipv6_src"}),
+    ("tags",),
     Kind.DROP_NO_NETWORK,
+)
+TAGS: Final = Table(
+    5,
+    "tags",
+    "a packet that still has a VLAN tag is dropped, except in networks that let tags pass",
+    frozenset({"metadata", "vlan_tci", "eth_type"}),
+    ("guard",),
+    Kind.CONTINUE,
 )
 GUARD: Final = Table(
     10,
     "guard",
-    "what no port may send: VLAN tags, link-local control traffic, group addresses as source",
-    frozenset({"eth_src", "eth_dst", "vlan_tci"}),
+    "a local port sends from its own MACs; a tunnel packet's source MAC is behind that VTEP; "
+    "nobody sends link-local control traffic or from a group address",
+    frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_dst", "eth_type", "tun_src", "tun_ipv6_src"}),
+    ("message", "learn", "forward"),
+    Kind.CONTINUE,
+)
+MESSAGE: Final = Table(
+    12,
+    "message",
+    "router advertisements, redirects and a DHCP server's messages only from ports that may send them",
+    frozenset({"metadata", "in_port", "vlan_tci", "eth_type", "ip_proto", "udp_src", "udp_dst", "icmp_type"})
+    | {"icmpv6_type", "ip_frag", "nw_ttl"},
+    ("claim", "learn"),
+    Kind.CONTINUE,
+)
+CLAIM: Final = Table(
+    15,
+    "claim",
+    "a local port speaks for its own addresses: ARP sender and IP source",
+    frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "arp_spa", "arp_sha", "ip_src", "ipv6_src"})
+    | {"ip_proto", "udp_src", "udp_dst"},
+    ("discovery",),
+    Kind.CONTINUE,
+)
+DISCOVERY: Final = Table(
+    17,
+    "discovery",
+    "and so in neighbor discovery: target, source and target link-layer address",
+    frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "ip_proto", "icmpv6_type", "nw_ttl"})
+    | {"nd_target", "nd_sll", "nd_tll"},
     ("learn",),
     Kind.CONTINUE,
 )
 LEARN: Final = Table(
     20,
     "learn",
-    "the source MAC of an undeclared port is learned in the switch, with a limit per port or VTEP",
-    frozenset({"metadata", "in_port", "eth_src", ORIGIN, "tun_src"}),
-    ("notice",),
+    "a source MAC whose place is not declared is learned in the switch, with a limit per port or VTEP",
+    frozenset({"metadata", "in_port", "eth_src", ORIGIN, "tun_src", "tun_ipv6_src"}),
+    ("notice", "forward"),
     Kind.CONTINUE,
     teaches=("fdb",),
 )
 NOTICE: Final = Table(
     30,
     "notice",
-    "an ARP packet from a local port that tells something new is copied to the controller",
-    frozenset({"metadata", ORIGIN, "eth_type", "arp_spa", "arp_sha"}),
-    ("respond",),
+    "ARP and neighbor discovery from a local port that tells something new",
+    frozenset({"metadata", ORIGIN, "in_port", "vlan_tci", "eth_src", "eth_type", "arp_spa", "arp_sha"})
+    | {"ip_proto", "icmpv6_type", "ipv6_src", "nd_target"},
+    ("told", "tell", "respond", "forward"),
     Kind.CONTINUE,
+)
+TOLD_TABLE: Final = Table(
+    31,
+    "told",
+    "what the controller was told within the last seconds; only `tell` writes here, never the controller",
+    frozenset({"metadata", "in_port", "eth_type", "arp_spa", "arp_sha", "ip_proto", "icmpv6_type", "ipv6_src"})
+    | {"nd_target", "eth_src"},
+    (),
+    None,
+)
+TELL: Final = Table(
+    32,
+    "tell",
+    "a copy to the controller, once, and metered",
+    frozenset({"metadata", "in_port", TOLD, "eth_type", "ip_proto", "icmpv6_type"}),
+    ("respond",),
+    Kind.ALREADY_TOLD,
+    teaches=("told",),
 )
 RESPOND: Final = Table(
     40,
     "respond",
-    "ARP requests for known neighbors are answered in the switch",
-    frozenset({"metadata", ORIGIN, "eth_type", "arp_op", "arp_tpa", "arp_sha"}),
-    ("forward",),
+    "requests (ARP, neighbor solicitations) for known neighbors are answered in the switch; those for "
+    "unknown ones flooded, sent to the gateway or dropped, as the network says",
+    frozenset({"metadata", ORIGIN, "eth_src", "eth_dst", "eth_type", "arp_op", "arp_tpa", "arp_sha"})
+    | {"ip_proto", "icmpv6_type", "ipv6_src", "nd_target", "nd_sll"},
+    ("advertise", "forward"),
     Kind.CONTINUE,
+)
+ADVERTISE: Final = Table(
+    45,
+    "advertise",
+    "the last step from a solicitation to the advertisement that answers it",
+    frozenset({"eth_type", "ip_proto", "icmpv6_type"}),
+    (),
+    None,
 )
 FORWARD: Final = Table(
     50,
     "forward",
     "known unicast: the port, or the VTEP and tunnel port, of a declared MAC",
-    frozenset({"metadata", "eth_dst"}),
-    ("fdb", "deliver", "flood"),
+    frozenset({"metadata", ORIGIN, "eth_dst"}),
+    ("fdb", "deliver", "police"),
     Kind.LOOK_UP_LEARNED,
 )
 FDB: Final = Table(
@@ -180,9 +309,25 @@ DELIVER: Final = Table(
     "deliver",
     "out of the port that was found; never from a tunnel into a tunnel (split horizon). "
     "Where none was found: flood, or drop where the network says so",
-    frozenset({"metadata", ORIGIN, OUTPORT}),
-    ("flood",),
+    frozenset({"metadata", ORIGIN, OUTPORT, OUT_TAG}),
+    ("size", "police"),
     Kind.DELIVER,
+)
+SIZE: Final = Table(
+    72,
+    "size",
+    "a packet that its tunnel can't carry is dropped, and the controller tells the sender how large it may be",
+    frozenset({LARGER, "eth_type"}),
+    (),
+    Kind.FITS,
+)
+POLICE: Final = Table(
+    75,
+    "police",
+    "what a port sends to all is limited to so many packets per second",
+    frozenset({"metadata", ORIGIN, "in_port"}),
+    ("flood",),
+    Kind.CONTINUE,
 )
 FLOOD: Final = Table(
     80,
@@ -193,7 +338,10 @@ FLOOD: Final = Table(
     Kind.DROP_NO_MEMBERS,
 )
 
-PIPELINE: Final = (CLASSIFY, GUARD, LEARN, NOTICE, RESPOND, FORWARD, FDB, DELIVER, FLOOD)
+PIPELINE: Final = (
+    *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TOLD_TABLE, TELL),
+    *(RESPOND, ADVERTISE, FORWARD, FDB, DELIVER, SIZE, POLICE, FLOOD),
+)
 """Every table, in the order a packet meets them."""
 BY_NAME: Final[dict[str, Table]] = {table.name: table for table in PIPELINE}
 BY_ID: Final[dict[int, Table]] = {table.id: table for table in PIPELINE}
