@@ -5,72 +5,101 @@ A problem concerns its own plug alone; all others are bound as if it were not th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from flows import model
-from flows.model import Binding, Network, Plug, Port
+from flows.model import Binding, May, Network, Plug, Port
 
 Place = tuple[str, str]
 """(chassis, interface): where a plug is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """An interface of a chassis that leads to a physical network; `ofport` as in `Plug`."""
+
+    chassis: str
+    physical: str
+    interface: str
+    ofport: int
+
+
 @dataclass(frozen=True)
 class Bound:
-    """The bindings, sorted by place, and what is wrong with a plug, in words, by its place."""
+    """The bindings, sorted by place and tag, and what is wrong with a plug, in words, by its place.
+
+    `networks` says, by name, why a network is not connected to its physical one.
+    """
 
     bindings: tuple[Binding, ...]
     problems: Mapping[Place, str]
+    networks: Mapping[str, str] = field(default_factory=dict)
 
 
-def bind(
+def bind(  # noqa: PLR0917 - what there is, and what there was
     networks: Mapping[str, Network],
     ports: Mapping[str, Port],
     plugs: Iterable[Plug],
     held: Mapping[str, Place],
     away: Collection[str] = (),
+    exits: Iterable[Exit] = (),
 ) -> Bound:
-    """Every plug bound that can be.
+    """Every plug bound that can be, and every network to its gateway's interface.
 
-    `held` tells where a declared port was bound before: of two plugs that claim one port the holder keeps
-    it, and where there is none the first in order of place gets it. A claim on a chassis that is `away`
-    (can't be reached) comes after all others: nobody can unplug it there.
+    `held` tells where a declared port was bound before. Of two plugs that claim one port on two chassis it has the
+    holder, where there is none the first in order of place; at the other one it is bound as well, as one that is
+    moving there. A claim on a chassis that is `away` (can't be reached) comes after all others, and never counts
+    beside one: nobody can unplug it there.
     """
     ordered = sorted(plugs, key=lambda plug: (plug.chassis, plug.interface))
     bindings: list[Binding] = []
     problems: dict[Place, str] = {}
-    holders: dict[str, Place] = {}
-    for plug in sorted(ordered, key=lambda plug: plug.chassis in away):
-        name = plug.iface_id
-        place = (plug.chassis, plug.interface)
-        keeps = name is not None and held.get(name) == place and plug.chassis not in away
-        if name is not None and plug.ofport > 0 and (name not in holders or keeps):
-            holders[name] = place
+    places = _places(ordered, held, away)
     taken = _Taken(
         {(port.network, mac) for port in ports.values() for mac in port.macs},
         {(port.network, ip): port.name for port in ports.values() for ip in port.ips},
         {},
     )
     by_vni = {network.vni: network for network in networks.values()}
+    children: dict[str, list[Port]] = defaultdict(list)
+    for port in ports.values():
+        if port.parent is not None:
+            children[port.parent].append(port)
     for plug in ordered:
         place = (plug.chassis, plug.interface)
+        wrong: list[str] = []
         try:
             if plug.ofport < 0:
                 raise ValueError(f"Open vSwitch can't use the interface: {plug.fault or 'no reason given'}")
             if plug.ofport == 0:
                 continue  # it will have a number in a moment
             if plug.iface_id is not None:
-                bindings.append(_declared(plug, networks, ports, holders))
-            elif plug.vni is None:
-                raise ValueError("external_ids say neither iface-id=PORT nor overlay-vni=VNI")
-            else:
-                binding, wrong = _undeclared(plug, by_vni, taken)
+                binding = _declared(plug, networks, ports, places)
                 bindings.append(binding)
-                if wrong is not None:
-                    problems[place] = wrong
+                wrong += _moving(binding, places)
+                bindings += _behind(binding, children[plug.iface_id], networks, wrong)
+                if plug.trunk is not None:
+                    wrong.append("overlay-trunk is ignored beside iface-id; overlayctl port-add NAME --parent PORT")
+            elif plug.vni is None and plug.trunk is None:
+                raise ValueError("external_ids say neither iface-id=PORT nor overlay-vni=VNI nor overlay-trunk=TAG=VNI")
+            else:
+                if plug.vni is not None:
+                    binding, hint = _undeclared(plug, by_vni, taken)
+                    bindings.append(binding)
+                    wrong += [hint] if hint is not None else []
+                bindings += _trunk(plug, by_vni, wrong)
         except ValueError as error:
-            problems[place] = str(error)
-    return Bound(tuple(bindings), problems)
+            wrong.append(str(error))
+        if wrong:
+            problems[place] = "; ".join(wrong)
+    gateways, unconnected = _gateways(networks, exits)
+    bindings += gateways
+    return Bound(
+        tuple(sorted(bindings, key=lambda each: (each.chassis, each.interface, each.tag))), problems, unconnected
+    )
 
 
 @dataclass(frozen=True)
@@ -82,8 +111,28 @@ class _Taken:
     attached: dict[tuple[str, str], Place]
 
 
+def _places(ordered: Sequence[Plug], held: Mapping[str, Place], away: Collection[str]) -> dict[str, list[Place]]:
+    """Where each declared port is: the place that has it, and the one that it is moving to."""
+    holders: dict[str, Place] = {}
+    claims: dict[str, list[Place]] = defaultdict(list)
+    for plug in sorted(ordered, key=lambda plug: plug.chassis in away):
+        name = plug.iface_id
+        if name is None or plug.ofport <= 0:
+            continue
+        place = (plug.chassis, plug.interface)
+        keeps = held.get(name) == place and plug.chassis not in away
+        if name not in holders or keeps:
+            holders[name] = place
+        if plug.chassis not in away:
+            claims[name].append(place)
+    return {
+        name: [holder, *[place for place in claims[name] if place[0] != holder[0]][:1]]
+        for name, holder in holders.items()
+    }
+
+
 def _declared(
-    plug: Plug, networks: Mapping[str, Network], ports: Mapping[str, Port], holders: Mapping[str, Place]
+    plug: Plug, networks: Mapping[str, Network], ports: Mapping[str, Port], places: Mapping[str, Sequence[Place]]
 ) -> Binding:
     """The binding of a plug with an iface-id; ValueError says why there is none."""
     port = ports.get(plug.iface_id or "")
@@ -94,16 +143,127 @@ def _declared(
             f"iface-id '{plug.iface_id}' is no declared port; "
             f"overlayctl port-add {plug.iface_id} --net NETWORK --mac MAC"
         )
+    if port.parent is not None:
+        raise ValueError(
+            f"port '{port.name}' is behind port '{port.parent}', with tag {port.tag}, and plugged in where that is"
+        )
     if port.network not in networks:
         raise ValueError(f"port '{port.name}' is in network '{port.network}', which is not declared")
-    if holders[port.name] != (plug.chassis, plug.interface):
-        chassis, interface = holders[port.name]
+    where = places[port.name]
+    place = (plug.chassis, plug.interface)
+    if place not in where:
+        chassis, interface = where[0]
         raise ValueError(f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port; unplug one")
     if not port.enabled:
         raise ValueError(f"port '{port.name}' is disabled; overlayctl port-set {port.name} --enable")
+    return _binding(port, plug.chassis, plug.interface, plug.ofport, standby=place != where[0])
+
+
+def _binding(port: Port, chassis: str, interface: str, ofport: int, *, standby: bool) -> Binding:
     return Binding(
-        plug.chassis, plug.interface, plug.ofport, port.network, port.name, port.mac, port.ips, port.extra_macs
+        chassis,
+        interface,
+        ofport,
+        port.network,
+        port.name,
+        port.mac,
+        port.ips,
+        port.extra_macs,
+        port.secure,
+        port.pairs,
+        port.may,
+        port.flood_rate,
+        port.tag,
+        port.service_tag,
+        standby,
     )
+
+
+def _moving(binding: Binding, places: Mapping[str, Sequence[Place]]) -> list[str]:
+    """What is to be known of a port that is plugged in on two chassis."""
+    holder, *to = places[binding.port or ""]
+    if not to:
+        return []
+    other = "/".join(holder if binding.standby else to[0])
+    way = "moving here from" if binding.standby else "moving to"
+    return [f"port '{binding.port}' is {way} {other}: both get its packets until it is unplugged at one of them"]
+
+
+def _behind(
+    parent: Binding, children: Sequence[Port], networks: Mapping[str, Network], wrong: list[str]
+) -> Iterator[Binding]:
+    """The bindings of the ports behind a trunk port; what is wrong with one is added to `wrong`."""
+    for port in sorted(children, key=lambda port: port.tag):
+        if port.network not in networks:
+            wrong.append(f"port '{port.name}' is in network '{port.network}', which is not declared")
+        elif port.enabled:
+            at = _binding(port, parent.chassis, parent.interface, parent.ofport, standby=parent.standby)
+            yield replace(at, flood_rate=parent.flood_rate)  # one interface has one meter
+
+
+_TRUNK = re.compile(r"\s*([0-9]{1,4})\s*=\s*([0-9]+)\s*")
+
+
+def _trunk(plug: Plug, by_vni: Mapping[int, Network], wrong: list[str]) -> Iterator[Binding]:
+    """The bindings of a trunk port that is not declared; what is wrong with one tag is added to `wrong`."""
+    seen: set[int] = set()
+    for part in plug.trunk.split(",") if plug.trunk is not None else ():
+        written = _TRUNK.fullmatch(part)
+        tag = int(written[1]) if written is not None else 0
+        try:
+            if written is None or not 1 <= tag <= 4094:
+                raise ValueError(f"{part.strip()!r} is not TAG=VNI with a tag in 1..4094")
+            if tag in seen:
+                raise ValueError(f"tag {tag} is there twice")
+            seen.add(tag)
+            network = by_vni.get(model.vni(written[2]))
+            if network is None:
+                raise ValueError(
+                    f"VNI {written[2]} is that of no declared network; "
+                    f"overlayctl net-add NAME --tenant TENANT --vni {written[2]}"
+                )
+        except ValueError as error:
+            wrong.append(f"overlay-trunk: {error}")
+            continue
+        yield Binding(plug.chassis, plug.interface, plug.ofport, network.name, tag=tag)
+
+
+def _gateways(networks: Mapping[str, Network], exits: Iterable[Exit]) -> tuple[list[Binding], dict[str, str]]:
+    """A binding for each network at the one chassis where it goes on outside, and why a network has none."""
+    there = {(each.chassis, each.physical): each for each in exits}
+    taken: dict[tuple[str, str, int], str] = {}
+    bindings: list[Binding] = []
+    problems: dict[str, str] = {}
+    for name, network in sorted(networks.items()):
+        gateway = network.gateway
+        if gateway is None:
+            continue
+        at = there.get((gateway.chassis, gateway.physical))
+        first = taken.setdefault((gateway.chassis, gateway.physical, gateway.vlan), name)
+        if first != name:
+            problems[name] = (
+                f"VLAN {gateway.vlan} of physical network '{gateway.physical}' at {gateway.chassis} "
+                f"is that of network '{first}'"
+            )
+        elif at is None:
+            problems[name] = (
+                f"chassis '{gateway.chassis}' is not connected to physical network '{gateway.physical}'; "
+                f"overlayctl chassis-set {gateway.chassis} --bridge {gateway.physical}=BRIDGE"
+            )
+        elif at.ofport > 0:
+            bindings.append(
+                Binding(
+                    at.chassis,
+                    at.interface,
+                    at.ofport,
+                    name,
+                    may=frozenset(May),
+                    flood_rate=0,
+                    tag=gateway.vlan,
+                    gateway=True,
+                )
+            )
+    return bindings, problems
 
 
 def _undeclared(plug: Plug, by_vni: Mapping[int, Network], taken: _Taken) -> tuple[Binding, str | None]:

@@ -152,8 +152,9 @@ class Learn:
 
 
 Action = (
-    Output | OutputField | Controller | SetField | Move | Meter | PushVlan | PopVlan | CheckLarger | Resubmit | Goto | Learn
-)
+    Output | OutputField | Controller | SetField | Move | Meter | PushVlan | PopVlan | CheckLarger
+    | Resubmit | Goto | Learn
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

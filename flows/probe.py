@@ -10,11 +10,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from flows.compile.view import View
-from flows.flow import Action, Output, set_field
-from flows.model import PROBE_VNI, TUNNEL_OFPORTS, Encap
-
-Way = tuple[Encap, str]
-"""An encap, and the VTEP at the other end."""
+from flows.flow import Action, Output
+from flows.model import PROBE_VNI
+from flows.underlay import Way
 
 FRAME: Final = bytes.fromhex("0e00000000020e000000000188b5") + bytes(46)
 """A minimal frame of the EtherType for local experiments (IEEE 802, table 11-1)."""
@@ -22,10 +20,9 @@ FRAME: Final = bytes.fromhex("0e00000000020e000000000188b5") + bytes(46)
 
 def ways(views: Iterable[View]) -> frozenset[Way]:
     """Every way that the flows of these views may send a packet."""
-    return frozenset((member.encap, member.vtep) for view in views for member in view.members)
+    return frozenset(member.way for view in views for member in view.members)
 
 
 def actions(way: Way) -> tuple[Action, ...]:
     """What sends a frame that way."""
-    encap, vtep = way
-    return (set_field("tun_id", PROBE_VNI), set_field("tun_dst", vtep), Output(TUNNEL_OFPORTS[encap]))
+    return (*way.fields(PROBE_VNI), Output(way.tunnel.ofport))

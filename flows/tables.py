@@ -17,7 +17,7 @@ FROM_TUNNEL: Final = 1
 OUTPORT: Final = "reg1"
 """The ofport that forward or fdb found for the packet; 0 while none is found."""
 OUT_TAG: Final = "reg2"
-"""The VLAN tag it leaves with, as in `vlan_tci` with `TAG_PRESENT`, and `SERVICE_TAG` for one of 802.1ad; 0 for none."""
+"""The VLAN tag it leaves with, as in `vlan_tci`: with `TAG_PRESENT`, and `SERVICE_TAG` if of 802.1ad; 0 for none."""
 TAG_PRESENT: Final = 0x1000
 SERVICE_TAG: Final = 0x10000
 LARGER: Final = "reg3"

@@ -7,8 +7,22 @@ module makes flows of a view and nothing else, so an unchanged view never needs 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from typing import Final
 
-from flows.compile import classify, deliver, flood, forward, guard, learn, notice, respond
+from flows.compile import (
+    claim,
+    classify,
+    deliver,
+    discovery,
+    flood,
+    forward,
+    guard,
+    learn,
+    message,
+    notice,
+    respond,
+    tags,
+)
 from flows.compile.view import View, views
 from flows.flow import Flow
 from flows.model import Overlay
@@ -16,8 +30,14 @@ from flows.model import Overlay
 Cache = MutableMapping[View, tuple[Flow, ...]]
 """The flows of views compiled before; a pass keeps only those that it met."""
 
-_PER_VIEW = (
+_MODULES: Final = (classify, tags, guard, message, claim, discovery, learn, notice, respond, forward, deliver, flood)
+_PER_VIEW: Final = (
     classify.classify,
+    tags.tags,
+    guard.guard,
+    message.message,
+    claim.claim,
+    discovery.discovery,
     learn.learn,
     notice.notice,
     respond.respond,
@@ -34,14 +54,8 @@ def compile_view(view: View) -> tuple[Flow, ...]:
 
 def pipeline() -> Iterator[Flow]:
     """The flows that every chassis has, whatever the overlay."""
-    yield from classify.misses()
-    yield from guard.guard()
-    yield from learn.misses()
-    yield from notice.misses()
-    yield from respond.misses()
-    yield from forward.misses()
-    yield from deliver.misses()
-    yield from flood.misses()
+    for table in _MODULES:
+        yield from table.misses()
 
 
 def compile(overlay: Overlay, chassis: str, cache: Cache | None = None) -> tuple[Flow, ...]:

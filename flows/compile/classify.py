@@ -1,34 +1,47 @@
-"""Table classify: where a packet came in gives it its network. The only place that sets the VNI."""
+"""Table classify: where a packet came in, and its tag there, give it its network. The only place that sets the VNI."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows.compile.headers import tunnel_source
 from flows.compile.view import View
-from flows.flow import Flow, Goto, flow, set_field
-from flows.model import PROBE_VNI, TUNNEL_OFPORTS
-from flows.tables import CLASSIFY, FROM_TUNNEL, GUARD, ORIGIN, Kind
+from flows.flow import Action, Flow, Goto, Match, PopVlan, flow, set_field
+from flows.model import PROBE_VNI, TUNNELS, tunnels_from
+from flows.tables import CLASSIFY, FROM_TUNNEL, ORIGIN, TAG_PRESENT, TAGS, Kind
+
+_TAG: int = TAG_PRESENT | 0xFFF
+"""The bits of `vlan_tci` that are the tag and its number, without its priority."""
 
 
 def classify(view: View) -> Iterator[Flow]:
-    """Each local port, and each VTEP that may send for the network."""
+    """Each local port, and each VTEP that may send for the network.
+
+    Behind a trunk port it is the tag that counts; it ends here.
+    """
     network = set_field("metadata", view.vni)
     for port in view.ports:
-        yield flow(CLASSIFY, Kind.LOCAL_PORT, 100, {"in_port": port.ofport}, [network, Goto(GUARD)])
+        steps: list[Action] = [network, Goto(TAGS)]
+        if port.tag:
+            match: Match = {"in_port": port.ofport, "vlan_tci": (TAG_PRESENT | port.tag, _TAG)}
+            yield flow(CLASSIFY, Kind.LOCAL_PORT, 110, match, [PopVlan(), *steps])
+        else:
+            yield flow(CLASSIFY, Kind.LOCAL_PORT, 100, {"in_port": port.ofport}, steps)
     for member in view.members:
-        for encap in member.accepts:
-            yield flow(
-                CLASSIFY,
-                Kind.VTEP,
-                100,
-                {"in_port": TUNNEL_OFPORTS[encap], "tun_id": view.vni, "tun_src": member.vtep},
-                [network, set_field(ORIGIN, FROM_TUNNEL), Goto(GUARD)],
-            )
+        for encap, ip in member.accepts:
+            for tunnel in tunnels_from(encap, ip):
+                yield flow(
+                    CLASSIFY,
+                    Kind.VTEP,
+                    100,
+                    {"in_port": tunnel.ofport, "tun_id": view.vni, **tunnel_source(ip)},
+                    [network, set_field(ORIGIN, FROM_TUNNEL), Goto(TAGS)],
+                )
 
 
 def misses() -> Iterator[Flow]:
     """All else is dropped; what came by a tunnel is counted apart, for it should not happen at all."""
-    for ofport in TUNNEL_OFPORTS.values():
-        yield flow(CLASSIFY, Kind.DROP_PROBE, 60, {"in_port": ofport, "tun_id": PROBE_VNI}, [])
-        yield flow(CLASSIFY, Kind.DROP_FOREIGN_TUNNEL, 50, {"in_port": ofport}, [])
+    for tunnel in TUNNELS:
+        yield flow(CLASSIFY, Kind.DROP_PROBE, 60, {"in_port": tunnel.ofport, "tun_id": PROBE_VNI}, [])
+        yield flow(CLASSIFY, Kind.DROP_FOREIGN_TUNNEL, 50, {"in_port": tunnel.ofport}, [])
     yield flow(CLASSIFY, Kind.DROP_NO_NETWORK, 0, {}, [])

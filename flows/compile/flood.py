@@ -1,21 +1,31 @@
-"""Table flood: BUM to the members of the network, each once, and never from a tunnel into a tunnel."""
+"""Tables police and flood: BUM to the members of the network, each once, and never from a tunnel into a tunnel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows.compile.forward import tag
 from flows.compile.view import View
-from flows.flow import Action, Flow, Output, flow, set_field
-from flows.model import TUNNEL_OFPORTS
-from flows.tables import FLOOD, FROM_PORT, FROM_TUNNEL, ORIGIN, Kind
+from flows.flow import Action, Flow, Goto, Match, Meter, Output, PopVlan, flow
+from flows.tables import FLOOD, FROM_PORT, FROM_TUNNEL, ORIGIN, POLICE, Kind
 
 
 def flood(view: View) -> Iterator[Flow]:
     """One flat list of outputs for each origin; the switch leaves out the port a packet came from."""
-    local: list[Action] = [Output(port.ofport) for port in view.ports]
-    remote: list[Action] = [set_field("tun_id", view.vni)] if view.members else []
+    for port in view.ports:
+        if port.rate:
+            match: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, "in_port": port.ofport}
+            limit = Meter(port.ofport, port.rate, port.rate)
+            yield flow(POLICE, Kind.LIMIT, 100, match, [limit, Goto(FLOOD)])
+    local: list[Action] = [Output(port.ofport) for port in view.ports if not port.tag]
+    for port in view.ports:
+        if port.tag:
+            local += [*tag(port), Output(port.ofport), PopVlan()]
+    remote: list[Action] = []
+    before = None
     for member in view.members:
-        remote += [set_field("tun_dst", member.vtep), Output(TUNNEL_OFPORTS[member.encap])]
+        remote += [*member.way.fields(view.vni, before), Output(member.way.tunnel.ofport)]
+        before = member.way
     everywhere = {"metadata": view.vni, ORIGIN: FROM_PORT}
     yield flow(FLOOD, Kind.FLOOD_FROM_PORT, 100, everywhere, [*local, *remote])
     here = {"metadata": view.vni, ORIGIN: FROM_TUNNEL}
@@ -23,5 +33,6 @@ def flood(view: View) -> Iterator[Flow]:
 
 
 def misses() -> Iterator[Flow]:
-    """Nobody to send it to."""
+    """No limit, and nobody to send it to."""
+    yield flow(POLICE, Kind.CONTINUE, 0, {}, [Goto(FLOOD)])
     yield flow(FLOOD, Kind.DROP_NO_MEMBERS, 0, {}, [])

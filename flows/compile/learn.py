@@ -1,6 +1,6 @@
-"""Table learn: the switch learns the MACs of undeclared ports by itself, with or without a controller.
+"""Table learn: the switch learns by itself where the MACs are that are declared nowhere, controller or not.
 
-Where nobody is undeclared nothing is learned. A learned flow's cookie names the place that taught it, so
+Where there can be none nothing is learned. A learned flow's cookie names the place that taught it, so
 `delete_learned` takes what was learned there when the place goes, and the limit counts per place.
 """
 
@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final
 
-from flows.compile.view import View
+from flows.compile.headers import tunnel_source
+from flows.compile.view import LocalPort, Member, View
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, Flow, Goto, Learn, LearnLoad, LearnMatch, Match, flow
-from flows.tables import FDB, FROM_TUNNEL, LEARN, NOTICE, ORIGIN, OUTPORT, Kind
+from flows.model import is_ipv4
+from flows.tables import FDB, FORWARD, FROM_TUNNEL, LEARN, NOTICE, ORIGIN, OUT_TAG, OUTPORT, Kind
 
 AGE: Final = 300
 """Seconds after which a MAC that sent nothing is forgotten (IEEE 802.1D's default)."""
@@ -24,46 +26,46 @@ _WHO: Final = (LearnMatch("metadata", "metadata"), LearnMatch("eth_dst", "eth_sr
 
 
 def learn(view: View) -> Iterator[Flow]:
-    """One flow for each undeclared port, one for each VTEP that has some, and what is known is not learned.
+    """Each local port and each VTEP behind which MACs may appear that are not known, or are shared.
 
-    A learned copy of a known MAC's place would outlive it when its port is unplugged.
+    What is known is not learned: a learned copy would outlive it when its port is unplugged.
     """
-    if not any(port.learns for port in view.ports) and not any(member.learns for member in view.members):
-        return
-    known = {mac for member in view.members for mac in member.macs}
-    known |= {mac for port in view.ports for mac in port.macs}
-    for mac in sorted(known):
-        taught: Match = {"metadata": view.vni, "eth_src": mac}
-        yield flow(LEARN, Kind.KNOWN_SOURCE, 200, taught, [Goto(NOTICE)])
     for port in view.ports:
-        if port.learns:
-            teach = Learn(
-                FDB,
-                _cookie(view.vni, port.ofport),
-                100,
-                AGE,
-                PORT_LIMIT,
-                (*_WHO, LearnLoad(OUTPORT, "in_port")),
-            )
-            match = {"metadata": view.vni, "in_port": port.ofport}
-            yield flow(LEARN, Kind.LEARN_LOCAL, 100, match, [teach, Goto(NOTICE)])
+        if port.learns or port.shared:
+            yield from _from_port(view, port)
     for member in view.members:
-        if member.learns:
-            teach = Learn(
-                FDB,
-                _cookie(view.vni, member.vtep),
-                100,
-                AGE,
-                VTEP_LIMIT,
-                (
-                    *_WHO,
-                    LearnLoad("tun_id", "tun_id"),
-                    LearnLoad("tun_dst", "tun_src"),
-                    LearnLoad(OUTPORT, "in_port"),
-                ),
-            )
-            from_vtep: Match = {"metadata": view.vni, ORIGIN: FROM_TUNNEL, "tun_src": member.vtep}
-            yield flow(LEARN, Kind.LEARN_REMOTE, 100, from_vtep, [teach, Goto(NOTICE)])
+        if member.learns or member.shared:
+            for ip in member.sources:
+                yield from _from_vtep(view, member, ip)
+
+
+def _from_port(view: View, port: LocalPort) -> Iterator[Flow]:
+    here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    tag = (LearnLoad(OUT_TAG, port.out_tag),) if port.tag else ()
+    specs = (*_WHO, LearnLoad(OUTPORT, "in_port"), *tag)
+    teach = Learn(FDB, _cookie(view.vni, f"{port.ofport} {port.tag}"), 100, AGE, PORT_LIMIT, specs)
+    for mac in port.macs:
+        yield flow(LEARN, Kind.KNOWN_SOURCE, 200, {**here, "eth_src": mac}, [Goto(NOTICE)])
+    if port.learns:
+        yield flow(LEARN, Kind.LEARN_LOCAL, 100, here, [teach, Goto(NOTICE)])
+        return
+    for mac in port.shared:
+        yield flow(LEARN, Kind.LEARN_LOCAL, 100, {**here, "eth_src": mac}, [teach, Goto(NOTICE)])
+
+
+def _from_vtep(view: View, member: Member, ip: str) -> Iterator[Flow]:
+    """The answer goes to the address the packet came from, and from the one it came to."""
+    remote, local = ("tun_src", "tun_dst") if is_ipv4(ip) else ("tun_ipv6_src", "tun_ipv6_dst")
+    ends = [LearnLoad(local, remote)] + ([LearnLoad(remote, local)] if member.way.local else [])
+    specs: tuple[LearnMatch | LearnLoad, ...] = (
+        *_WHO,
+        LearnLoad("tun_id", "tun_id"),
+        *ends,
+        LearnLoad(OUTPORT, "in_port"),
+    )
+    teach = Learn(FDB, _cookie(view.vni, ip), 100, AGE, VTEP_LIMIT, specs)
+    match: Match = {"metadata": view.vni, ORIGIN: FROM_TUNNEL, **tunnel_source(ip)}
+    yield flow(LEARN, Kind.LEARN_REMOTE, 100, match, [teach, Goto(FORWARD)])
 
 
 def misses() -> Iterator[Flow]:
@@ -71,6 +73,6 @@ def misses() -> Iterator[Flow]:
     yield flow(LEARN, Kind.CONTINUE, 0, {}, [Goto(NOTICE)])
 
 
-def _cookie(vni: int, place: int | str) -> int:
+def _cookie(vni: int, place: str) -> int:
     digest = blake2b(f"{vni} {place}".encode(), digest_size=8).digest()
     return OWNER_COOKIE | Kind.LEARNED << KIND_SHIFT | int.from_bytes(digest, "big") & (1 << KIND_SHIFT) - 1

@@ -1,6 +1,7 @@
-"""Table notice: an ARP packet from a local port that tells something new is copied to the controller.
+"""Tables notice, told and tell: ARP and neighbor discovery that tell something new reach the controller once.
 
-What is known already is recognised here, so a neighbor reaches the controller once, not at each packet.
+Notice knows what is known already. Told holds what the controller was told within the last seconds, so that it is not
+told again while its answer is under way, or when it does not want to know; tell copies the rest, within a rate.
 """
 
 from __future__ import annotations
@@ -8,25 +9,89 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flows.compile.view import View
-from flows.flow import Controller, Flow, Goto, Match, flow
-from flows.tables import FROM_PORT, NOTICE, ORIGIN, RESPOND, Kind
+from flows.compile.guard import COPIED, copy
+from flows.compile.headers import ADVERTISES, ARP, SOLICITS, TAGGED
+from flows.compile.view import Known, View
+from flows.flow import (
+    KIND_SHIFT,
+    OWNER_COOKIE,
+    Action,
+    Flow,
+    Goto,
+    Learn,
+    LearnLoad,
+    LearnMatch,
+    Match,
+    Resubmit,
+    flow,
+)
+from flows.model import is_ipv4
+from flows.tables import FORWARD, FROM_PORT, NOTICE, ORIGIN, RESPOND, TELL, TOLD, TOLD_TABLE, Kind
 
-ARP: Final = 0x0806
-ARP_FRAME: Final = 64
-"""Bytes of an ARP packet that are copied: it has 42, and an untagged minimal frame 60."""
+COPIED_ND: Final = 128
+"""Octets of neighbor discovery that are copied: Ethernet, IPv6, the message and an option have 86."""
+TOLD_S: Final = 10
+"""Seconds for which the controller is not told the same again."""
+TOLD_LIMIT: Final = 1024
+"""The most that is remembered of one port for that long."""
+
+_ARP: Final[Match] = {"eth_type": ARP}
+_WHAT: Final[tuple[tuple[Match, tuple[str, ...]], ...]] = (
+    (_ARP, ("arp_spa", "arp_sha")),
+    (SOLICITS, ("ipv6_src", "eth_src")),
+    (ADVERTISES, ("nd_target", "eth_src")),
+)
+"""What tells of a neighbor, and the fields that hold its address and its MAC."""
 
 
 def notice(view: View) -> Iterator[Flow]:
-    """All ARP of the network's own ports, except what tells a known neighbor or only probes."""
-    here: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, "eth_type": ARP}
-    for ip, mac in view.neighbors:
-        yield flow(NOTICE, Kind.NOTICED, 200, {**here, "arp_spa": ip, "arp_sha": mac}, [Goto(RESPOND)])
-    yield flow(NOTICE, Kind.NOTICE, 100, here, [Controller(ARP_FRAME), Goto(RESPOND)])
+    """Of ports that may speak for more than is declared, all that is not known."""
+    telling = [port for port in view.ports if port.tells]
+    if not telling:
+        return
+    for known in view.neighbors:
+        if known.local:
+            for what in _told_by(known):
+                match: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **what}
+                yield flow(NOTICE, Kind.NOTICED, 200, match, [Goto(RESPOND)])
+    for port in telling:
+        here: Match = {"metadata": view.vni, "in_port": port.ofport}
+        for what, fields in _WHAT:
+            yield flow(NOTICE, Kind.NOTICE, 100, {**here, **what}, [Resubmit(TOLD_TABLE), Goto(TELL)])
+            same = [LearnMatch(name, name) for name in ("metadata", "in_port", *fields)]
+            constants = [LearnMatch(name, _number(value)) for name, value in what.items()]
+            teach = Learn(
+                TOLD_TABLE,
+                OWNER_COOKIE | Kind.TOLD << KIND_SHIFT | view.vni << 16 | port.ofport,
+                100,
+                TOLD_S,
+                TOLD_LIMIT,
+                (*constants, *same, LearnLoad(TOLD, 1)),
+            )
+            octets = COPIED if what is _ARP else COPIED_ND
+            steps: list[Action] = [teach, copy(port.ofport, octets), Goto(RESPOND)]
+            yield flow(TELL, Kind.TELL, 100, {**here, TOLD: 0, **what}, steps)
+
+
+def _told_by(known: Known) -> tuple[Match, ...]:
+    """What tells that a neighbor is where it is known to be."""
+    if is_ipv4(known.ip):
+        return ({**_ARP, "arp_spa": known.ip, "arp_sha": known.mac},)
+    return (
+        {**SOLICITS, "ipv6_src": known.ip, "eth_src": known.mac},
+        {**ADVERTISES, "nd_target": known.ip, "eth_src": known.mac},
+    )
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def misses() -> Iterator[Flow]:
-    """An address probe (RFC 5227: no sender address) claims nothing yet; all else is no ARP."""
-    probe: Match = {ORIGIN: FROM_PORT, "eth_type": ARP, "arp_spa": "0.0.0.0"}
-    yield flow(NOTICE, Kind.NOTICED, 300, probe, [Goto(RESPOND)])
+    """Who probes claims nothing yet (RFC 5227: no sender address; RFC 4862: no source); all else tells nothing."""
+    yield flow(NOTICE, Kind.PASS_TAGGED, 400, {ORIGIN: FROM_PORT, "vlan_tci": TAGGED}, [Goto(FORWARD)])
+    for probe in ({**_ARP, "arp_spa": "0.0.0.0"}, {**SOLICITS, "ipv6_src": "::"}):
+        yield flow(NOTICE, Kind.NOTICED, 300, {ORIGIN: FROM_PORT, **probe}, [Goto(RESPOND)])
     yield flow(NOTICE, Kind.CONTINUE, 0, {}, [Goto(RESPOND)])
+    yield flow(TELL, Kind.ALREADY_TOLD, 0, {}, [Goto(RESPOND)])

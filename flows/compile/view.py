@@ -7,137 +7,270 @@ so two overlays with equal views have equal flows.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flows.model import Binding, Chassis, Encap, Neighbor, Network, Overlay, is_ipv4
+import netaddr
+
+from flows.model import Binding, Chassis, Encap, May, Neighbor, Network, Overlay, Pair, UnknownNeighbor, is_ipv4
+from flows.tables import SERVICE_TAG, TAG_PRESENT
+from flows.underlay import Way, accepted, way
 
 _InNetwork = TypeVar("_InNetwork", Binding, Neighbor)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """A port of this chassis: its ofport, the MACs that are known behind it, and whether the switch learns there."""
+    """A port of this chassis.
+
+    `macs` are those known behind it, `shared` those it may have among others; `learns`: any other may appear as
+    well. `ips` and `pairs` are what it may speak for. `tag` is the VLAN tag its packets carry, 0 for none.
+    """
 
     ofport: int
     macs: tuple[str, ...]
     learns: bool
+    shared: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    may: frozenset[May] = frozenset()
+    rate: int = 0
+    tag: int = 0
+    service_tag: bool = False
+
+    @property
+    def out_tag(self) -> int:
+        """What stands in `OUT_TAG` for a packet that leaves there."""
+        return (TAG_PRESENT | self.tag | (SERVICE_TAG if self.service_tag else 0)) if self.tag else 0
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it may speak for certain addresses only."""
+        return not self.learns and bool(self.ips or self.pairs)
+
+    @property
+    def tells(self) -> bool:
+        """Whether it may speak for an address that is not declared for it alone."""
+        return not self.restricted or bool(self.pairs)
+
+    @property
+    def claims(self) -> tuple[tuple[str, str], ...]:
+        """(MAC, address or prefix) pairs that a restricted port may speak as; none that another one contains."""
+        found = {(self.macs[0], ip) for ip in self.ips} | {(pair.mac or self.macs[0], pair.ip) for pair in self.pairs}
+        found |= {(mac, link_local(mac)) for mac in {*self.macs, *self.shared}}
+        return tuple(sorted(claim for claim in found if not any(_within(claim, other) for other in found)))
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """Another chassis with ports in the network.
 
-    `encap` is what is used to it, `accepts` what is accepted from it (all that both offer, so that a
-    change of encap loses nothing), `macs` what is declared behind it, `learns` whether more may be.
+    `way` is how packets go to it, `accepts` what is accepted from it, `macs` what is known behind it, `shared` what
+    may be there, `learns` whether anything may.
     """
 
-    vtep: str
-    encap: Encap
-    accepts: tuple[Encap, ...]
+    way: Way
+    accepts: tuple[tuple[Encap, str], ...]
     macs: tuple[str, ...]
     learns: bool
+    shared: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The addresses its packets come from, sorted."""
+        return tuple(sorted({ip for _, ip in self.accepts}))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A known neighbor. `local`: it is behind a port of this chassis. `router`: it may forward packets (RFC 4861)."""
+
+    ip: str
+    mac: str
+    local: bool
+    router: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One network on one chassis. Every tuple is sorted, so equal knowledge is an equal value."""
+    """One network on one chassis. Every tuple is sorted, so equal knowledge is an equal value.
+
+    `claimed` are the addresses of known ports that no other may speak for; kept where a port here could.
+    `asks` says what becomes of a request for an unknown address of IPv4, and of IPv6, and `gateways` the MACs of
+    the gateways, where they are known, in the same order.
+    """
 
     vni: int
     ports: tuple[LocalPort, ...]
     members: tuple[Member, ...]
-    neighbors: tuple[tuple[str, str], ...]
-    """(IPv4 address, MAC) pairs."""
+    neighbors: tuple[Known, ...]
+    claimed: tuple[str, ...] = ()
+    asks: tuple[UnknownNeighbor, UnknownNeighbor] = (UnknownNeighbor.FLOOD, UnknownNeighbor.FLOOD)
+    gateways: tuple[str, str] = ("", "")
     drops_unknown: bool = False
+    drops_multicast: bool = False
+    transparent: bool = False
+
+    @property
+    def known_macs(self) -> tuple[str, ...]:
+        """Every MAC whose place is known, sorted."""
+        behind = {mac for member in self.members for mac in member.macs}
+        return tuple(sorted(behind | {mac for port in self.ports for mac in port.macs}))
 
 
-def shared_encaps(one: Chassis, other: Chassis) -> tuple[Encap, ...]:
-    """The encaps both chassis offer, sorted; empty when they can't reach each other."""
-    return tuple(sorted(one.encaps & other.encaps))
+def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether the one is a part of the other."""
+    if claim == other or claim[0] != other[0] or "/" not in other[1]:
+        return False
+    inner, outer = netaddr.IPNetwork(claim[1]), netaddr.IPNetwork(other[1])
+    return inner in outer and (inner != outer or claim[1] < other[1])
 
 
-def chosen_encap(network: Network, shared: tuple[Encap, ...]) -> Encap:
-    """What a pair of chassis uses: the network's encap where both offer it, else one they share."""
-    return network.encap if network.encap in shared else shared[0]
+def link_local(mac: str) -> str:
+    """The link-local address that a host makes of its MAC (RFC 4291, appendix A)."""
+    return str(netaddr.EUI(mac).ipv6_link_local())
 
 
 def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
-    """(network, chassis, chassis) where two members of a network share no encap, sorted."""
-    pairs = set()
+    """(network, chassis, chassis) where two members of a network share no encap and address family, sorted."""
+    apart: dict[tuple[str, str], bool] = {}
+    found = set()
     for name, bindings in _by_network(overlay.bindings).items():
         members = sorted({binding.chassis for binding in bindings} & set(overlay.chassis))
         for place, one in enumerate(members):
             for other in members[place + 1 :]:
-                if not shared_encaps(overlay.chassis[one], overlay.chassis[other]):
-                    pairs.add((name, one, other))
-    return sorted(pairs)
+                if (one, other) not in apart:
+                    apart[one, other] = not accepted(overlay.chassis[one], overlay.chassis[other])
+                if apart[one, other]:
+                    found.add((name, one, other))
+    return sorted(found)
 
 
-def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> tuple[tuple[str, str], ...]:
-    """Each known IPv4 address of a network with its MAC, sorted.
+def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> dict[str, tuple[str, str]]:
+    """The MAC of each known address of a network, and the chassis it is on.
 
     What is declared wins over what the operator noted on an undeclared port, and that over what was
     learned: a tenant's packet can't take an address that was given to somebody else.
     """
-    pairs: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for neighbor in sorted(learned, key=lambda neighbor: (neighbor.ip, neighbor.mac)):
-        pairs[neighbor.ip] = neighbor.mac
-    for binding in sorted(bindings, key=lambda b: (not b.learns, b.chassis, b.interface)):
+        found[neighbor.ip] = (neighbor.mac, neighbor.chassis)
+    return found | declared_neighbors(bindings)
+
+
+def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, tuple[str, str]]:
+    """The same, but for what was learned. A port with an IPv6 address has a link-local one as well.
+
+    While a port is moving it is where it was.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    ordered = sorted(bindings, key=lambda b: (b.port is not None, not b.standby, b.chassis, b.interface, b.tag))
+    for binding in ordered:
+        if binding.mac is None:
+            continue
         for ip in binding.ips:
-            if binding.mac is not None and is_ipv4(ip):
-                pairs[ip] = binding.mac
-    return tuple(sorted(pairs.items()))
+            found[ip] = (binding.mac, binding.chassis)
+        if binding.secure and not all(map(is_ipv4, binding.ips)):
+            found[link_local(binding.mac)] = (binding.mac, binding.chassis)
+    return found
 
 
 def views(overlay: Overlay, chassis: str) -> tuple[View, ...]:
     """What the chassis sees of each network that it has a port in, by VNI."""
-    here = overlay.chassis[chassis]
     learned: Mapping[str, list[Neighbor]] = _by_network(overlay.neighbors)
     found = []
     for name, bindings in _by_network(overlay.bindings).items():
         network = overlay.networks.get(name)
-        local = [binding for binding in bindings if binding.chassis == chassis]
-        if network is None or not local:
-            continue
-        remote: dict[str, list[Binding]] = defaultdict(list)
-        for binding in bindings:
-            if binding.chassis != chassis:
-                remote[binding.chassis].append(binding)
-        members = []
-        reached = {chassis}
-        for other, theirs in remote.items():
-            there = overlay.chassis.get(other)
-            shared = shared_encaps(here, there) if there is not None else ()
-            if there is not None and shared:
-                reached.add(other)
-                members.append(
-                    Member(
-                        there.vtep,
-                        chosen_encap(network, shared),
-                        shared,
-                        tuple(sorted({mac for binding in theirs for mac in binding.macs})),
-                        any(binding.learns for binding in theirs),
-                    )
-                )
-        ports = sorted(
-            (LocalPort(binding.ofport, binding.macs, binding.learns) for binding in local),
-            key=lambda port: port.ofport,
-        )
-        found.append(
-            View(
-                network.vni,
-                tuple(ports),
-                tuple(sorted(members, key=lambda member: member.vtep)),
-                # Who can't be reached is not answered for: no answer says more than lost packets do.
-                known_neighbors(
-                    [binding for binding in bindings if binding.chassis in reached],
-                    [neighbor for neighbor in learned.get(name, ()) if neighbor.chassis in reached],
-                ),
-                network.drops_unknown,
-            )
-        )
+        if network is not None and any(binding.chassis == chassis for binding in bindings):
+            found.append(_view(overlay, chassis, network, bindings, learned.get(name, ())))
     return tuple(sorted(found, key=lambda view: view.vni))
+
+
+def _view(
+    overlay: Overlay, chassis: str, network: Network, bindings: Sequence[Binding], learned: Iterable[Neighbor]
+) -> View:
+    remote: dict[str, list[Binding]] = defaultdict(list)
+    for binding in bindings:
+        remote[binding.chassis].append(binding)
+    local = remote.pop(chassis)
+    here = overlay.chassis[chassis]
+    members = {
+        other: member
+        for other, theirs in remote.items()
+        if (there := overlay.chassis.get(other)) is not None
+        and (member := _member(here, there, network, theirs)) is not None
+    }
+    # Who can't be reached is not answered for: no answer says more than lost packets do.
+    reached = {chassis, *members}
+    seen = [binding for binding in bindings if binding.chassis in reached]
+    known = known_neighbors(seen, [neighbor for neighbor in learned if neighbor.chassis in reached])
+    routers = {mac for binding in seen if May.ROUTER in binding.may for mac in binding.macs}
+    routers |= {known[ip][0] for ip in network.routers if ip in known}
+    ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
+    own = {mac for port in ports for mac in (*port.macs, *port.shared)}
+    return View(
+        network.vni,
+        ports,
+        tuple(sorted(members.values(), key=lambda member: member.way)),
+        tuple(Known(ip, mac, on == chassis or mac in own, mac in routers) for ip, (mac, on) in sorted(known.items())),
+        tuple(sorted(declared_neighbors(seen))) if not all(port.restricted for port in ports) else (),
+        _asks(network, bindings, known),
+        (_gateway(network, known, True), _gateway(network, known, False)),
+        network.drops_unknown,
+        network.drops_multicast,
+        network.transparent,
+    )
+
+
+def _local_port(binding: Binding) -> LocalPort:
+    return LocalPort(
+        binding.ofport,
+        binding.macs,
+        binding.learns,
+        binding.shared,
+        binding.ips,
+        binding.pairs,
+        binding.may,
+        binding.flood_rate,
+        binding.tag,
+        binding.service_tag,
+    )
+
+
+def _member(here: Chassis, there: Chassis, network: Network, bindings: Sequence[Binding]) -> Member | None:
+    """Another chassis as a member of the network, None where it can't be reached."""
+    found = way(here, there, network.encap)
+    if found is None:
+        return None
+    return Member(
+        found,
+        accepted(here, there),
+        tuple(sorted({mac for binding in bindings for mac in binding.macs})),
+        any(binding.learns for binding in bindings),
+        tuple(sorted({mac for binding in bindings for mac in binding.shared})),
+    )
+
+
+def _asks(
+    network: Network, bindings: Sequence[Binding], known: Mapping[str, tuple[str, str]]
+) -> tuple[UnknownNeighbor, UnknownNeighbor]:
+    """What becomes of a request for an unknown address, by family."""
+    wanted = network.unknown_neighbor
+    if wanted is UnknownNeighbor.AUTO:
+        some = any(binding.learns or binding.pairs or not binding.ips for binding in bindings)
+        wanted = UnknownNeighbor.FLOOD if some else UnknownNeighbor.DROP
+    if wanted is not UnknownNeighbor.GATEWAY:
+        return wanted, wanted
+    four, six = (
+        UnknownNeighbor.GATEWAY if _gateway(network, known, ipv4) else UnknownNeighbor.FLOOD for ipv4 in (True, False)
+    )
+    return four, six
+
+
+def _gateway(network: Network, known: Mapping[str, tuple[str, str]], ipv4: bool) -> str:
+    """The MAC of the network's gateway of a family, '' where there is none or it is not known yet."""
+    return next((known[ip][0] for ip in network.routers if is_ipv4(ip) == ipv4 and ip in known), "")
 
 
 def _by_network(things: Iterable[_InNetwork]) -> dict[str, list[_InNetwork]]:

@@ -1,0 +1,65 @@
+"""Table claim: a port speaks for its own addresses, in ARP and as the source of its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from flows.compile.guard import copy
+from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, UDP, masked, source
+from flows.compile.view import LocalPort, View
+from flows.flow import Flow, Goto, Match, flow
+from flows.model import is_ipv4
+from flows.tables import CLAIM, DISCOVERY, FROM_PORT, ORIGIN, Kind
+
+NOBODY: Final = "0.0.0.0"
+UNSPECIFIED: Final = "::"
+"""The source of who has no address yet."""
+
+
+def claim(view: View) -> Iterator[Flow]:
+    """What each port may speak for. Who is not restricted may speak for any address that is no other port's."""
+    for port in view.ports:
+        if port.restricted:
+            yield from _restricted(view, port)
+        elif view.claimed:
+            here: Match = {"metadata": view.vni, "in_port": port.ofport}
+            for ip in port.ips:
+                for sent in _spoken(ip):
+                    yield flow(CLAIM, Kind.OWN_ADDRESS, 200, {**here, **sent}, [Goto(DISCOVERY)])
+    anybody: Match = {"metadata": view.vni, ORIGIN: FROM_PORT}
+    for ip in view.claimed:
+        for sent in _spoken(ip):
+            kind = Kind.DROP_SPOOFED_ARP if sent["eth_type"] == ARP else Kind.DROP_SPOOFED_IP
+            yield flow(CLAIM, kind, 100, {**anybody, **sent}, [])
+
+
+def _spoken(ip: str) -> tuple[Match, ...]:
+    """Packets that speak for an address, but for neighbor discovery."""
+    return ({"eth_type": ARP, "arp_spa": ip}, source(ip)) if is_ipv4(ip) else (source(ip),)
+
+
+def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
+    """A port that may speak for certain addresses, and as nobody while it has none: to probe, and to ask for one."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    for mac, ip in port.claims:
+        as_mac: Match = {**here, "eth_src": mac}
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**as_mac, **source(ip)}, [Goto(DISCOVERY)])
+        if is_ipv4(ip):
+            said: Match = {**as_mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
+            yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
+    for mac in sorted({*port.macs, *port.shared}):
+        probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 310, probe, [Goto(DISCOVERY)])
+    asks: Match = {**here, "eth_type": IPV4, "ip_src": NOBODY, "ip_proto": UDP, "udp_src": 68, "udp_dst": 67}
+    yield flow(CLAIM, Kind.OWN_ADDRESS, 310, asks, [Goto(DISCOVERY)])
+    nobody: Match = {**here, "eth_type": IPV6, "ipv6_src": UNSPECIFIED, "ip_proto": ICMPV6}
+    yield flow(CLAIM, Kind.OWN_ADDRESS, 310, nobody, [Goto(DISCOVERY)])
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 250, {**here, "eth_type": ARP}, [copy(port.ofport)])
+    for ethertype in (IPV4, IPV6):
+        yield flow(CLAIM, Kind.DROP_SPOOFED_IP, 250, {**here, "eth_type": ethertype}, [])
+
+
+def misses() -> Iterator[Flow]:
+    """Nobody's address, or no claim at all."""
+    yield flow(CLAIM, Kind.CONTINUE, 0, {}, [Goto(DISCOVERY)])

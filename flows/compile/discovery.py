@@ -1,0 +1,51 @@
+"""Table discovery: what a port says in neighbor discovery is about itself (RFC 4861, RFC 4862).
+
+Who may say it was decided before, by source MAC and address; this is about what the message holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.compile.headers import ADVERTISES, HOP_LIMIT, NO_MAC, SOLICITS, masked
+from flows.compile.view import LocalPort, View
+from flows.flow import Flow, Goto, Match, flow
+from flows.model import is_ipv4
+from flows.tables import DISCOVERY, FROM_PORT, LEARN, ORIGIN, Kind
+
+
+def discovery(view: View) -> Iterator[Flow]:
+    """Of restricted ports their own; of the others nothing about an address that is known to be somebody else's."""
+    for port in view.ports:
+        if port.restricted:
+            yield from _restricted(view, port)
+        elif view.claimed:
+            here: Match = {"metadata": view.vni, "in_port": port.ofport, **ADVERTISES}
+            for ip in port.ips:
+                if not is_ipv4(ip):
+                    yield flow(DISCOVERY, Kind.OWN_ADDRESS, 200, {**here, "nd_target": ip}, [Goto(LEARN)])
+    anybody: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **ADVERTISES}
+    for ip in view.claimed:
+        if not is_ipv4(ip):
+            yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 100, {**anybody, "nd_target": ip}, [])
+
+
+def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
+    """Its own link-layer address in the option or none, its own address as target, and never by way of a router."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    for mac in sorted({*port.macs, *port.shared}):
+        asks: Match = {**here, "eth_src": mac, **SOLICITS, "nw_ttl": HOP_LIMIT}
+        for option in (mac, NO_MAC):
+            yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**asks, "nd_sll": option}, [Goto(LEARN)])
+    for mac, ip in port.claims:
+        if not is_ipv4(ip):
+            says: Match = {**here, "eth_src": mac, **ADVERTISES, "nw_ttl": HOP_LIMIT, "nd_target": masked(ip)}
+            for option in (mac, NO_MAC):
+                yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**says, "nd_tll": option}, [Goto(LEARN)])
+    for message in (SOLICITS, ADVERTISES):
+        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 250, {**here, **message}, [])
+
+
+def misses() -> Iterator[Flow]:
+    """No neighbor discovery."""
+    yield flow(DISCOVERY, Kind.CONTINUE, 0, {}, [Goto(LEARN)])

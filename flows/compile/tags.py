@@ -1,0 +1,32 @@
+"""Table tags: a VLAN tag that classify has not taken is dropped, unless the network lets tags pass.
+
+Open vSwitch looks at one tag unless it is told to look at more (`vlan-limit`): of a second one it sees the EtherType.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.compile.headers import SERVICE_VLAN, TAGGED, VLAN
+from flows.compile.view import View
+from flows.flow import Flow, Goto, flow
+from flows.tables import GUARD, TAGS, Kind
+
+
+def tags(view: View) -> Iterator[Flow]:
+    """Where the network is transparent to tags they pass, also one within another."""
+    if view.transparent:
+        network = {"metadata": view.vni}
+        yield flow(TAGS, Kind.PASS_TAGGED, 300, {**network, "vlan_tci": TAGGED}, [Goto(GUARD)])
+        for ethertype in (VLAN, SERVICE_VLAN):
+            untagged = {**network, "vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}
+            yield flow(TAGS, Kind.PASS_TAGGED, 300, untagged, [Goto(GUARD)])
+
+
+def misses() -> Iterator[Flow]:
+    """A tag, or what is one further in, is dropped."""
+    yield flow(TAGS, Kind.DROP_TAGGED, 200, {"vlan_tci": TAGGED}, [])
+    for ethertype in (VLAN, SERVICE_VLAN):
+        match = {"vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}
+        yield flow(TAGS, Kind.DROP_TAGGED, 200, match, [])
+    yield flow(TAGS, Kind.CONTINUE, 0, {}, [Goto(GUARD)])
