@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from controller.chassis_state import ChassisState
 from controller.packet_in import Arp
 from controller.strange import Strange
-from flows.bind import Place, bind
+from flows.bind import Exit, Place, bind
 from flows.compile.view import unreachable_pairs
 from flows.model import Binding, Neighbor, Overlay, Plug
+from flows.mtu import network_mtu
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import BindingStatus, ChassisStatus, Pending, Status
@@ -51,6 +52,7 @@ class State:
     _read: Declared | None = None
     _last: LastKnown = field(default_factory=LastKnown)
     _problems: Mapping[Place, str] = field(default_factory=dict)
+    _network_problems: Mapping[str, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
 
@@ -123,7 +125,7 @@ class State:
         if provisioned is not None:
             known.provisioned_cfg = provisioned
         self._consider()
-        if before is None or before.plugs != plugged.plugs:
+        if before is None or (before.plugs, before.exits) != (plugged.plugs, plugged.exits):
             self.derive()
         else:
             self.noted()
@@ -189,17 +191,52 @@ class State:
             else:
                 yield from (plug for plug in self._last.plugs if plug.chassis == name)
 
+    def exits_of(self, chassis: str) -> tuple[tuple[str, str], ...]:
+        """(physical network, bridge) pairs that br-int of a chassis is to be connected to: those it is a gateway to."""
+        if self.declared is None or chassis not in self.declared.chassis:
+            return ()
+        gateways = {
+            network.gateway.physical
+            for network in self.declared.networks.values()
+            if network.gateway is not None and network.gateway.chassis == chassis
+        }
+        return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
+
+    def mtus_of(self, chassis: str) -> dict[str, int]:
+        """The MTU of each interface of a chassis that Open vSwitch itself provides, by name: that of its network."""
+        known = self.chassis.get(chassis)
+        if known is None or known.plugged is None or not known.plugged.internal:
+            return {}
+        found = {}
+        for binding in self.overlay.bindings:
+            if binding.chassis == chassis and binding.interface in known.plugged.internal and not binding.tag:
+                mtu = network_mtu(self.overlay.networks[binding.network], self.overlay.chassis)
+                if mtu is not None:
+                    found[binding.interface] = mtu
+        return found
+
+    def _exits(self) -> Iterable[Exit]:
+        """The interfaces that lead to physical networks, as each chassis says."""
+        for known in self.chassis.values():
+            if known.plugged is not None:
+                yield from known.plugged.exits
+
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
         if self.declared is None:
             return
-        held = {b.port: (b.chassis, b.interface) for b in self.overlay.bindings if b.port is not None}
+        held = {
+            binding.port: (binding.chassis, binding.interface)
+            for binding in self.overlay.bindings
+            if binding.port is not None and not binding.standby
+        }
         bound = bind(
             self.declared.networks,
             self.declared.ports,
             self.plugs(),
             held if self.version else self._last.held,
             {name for name, known in self.chassis.items() if known.tried and known.fault},
+            self._exits(),
         )
         places = {(binding.network, binding.chassis, binding.interface) for binding in bound.bindings}
         self._neighbors = {
@@ -213,7 +250,7 @@ class State:
             bound.bindings,
             tuple(sorted(self._neighbors.values(), key=lambda n: (n.network, n.ip))),
         )
-        self._problems = bound.problems
+        self._problems, self._network_problems = bound.problems, bound.networks
         if not anyway and overlay == self.overlay and self.version:
             self._advance(self.declared.nb_cfg)
             self.noted()
