@@ -198,7 +198,7 @@ def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, s
             row.network, row.ip = key
         _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
         heard = status.seen.get(key, 0)
-        if abs(heard - row.seen) >= SEEN_S:
+        if abs(heard - getattr(row, "seen", 0)) >= SEEN_S:
             row.seen = heard
 
 
