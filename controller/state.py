@@ -312,7 +312,7 @@ class State:
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
             for here, there in ((one, other), (other, one)):
-                text = f"shares no encap with {there}, so network '{network}' is cut in two"
+                text = f"shares no encap and address family with {there}, so network '{network}' is cut in two"
                 unreachable.setdefault(here, []).append(text)
         chassis = {}
         declared = self.declared.chassis if self.declared is not None else {}
@@ -353,10 +353,15 @@ class State:
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
             networks={
-                name: NetworkStatus(None, self._read.network_faults.get(name, "") if self._read is not None else "")
+                name: NetworkStatus(None, "; ".join(filter(None, self._network_faults(name))))
                 for name in (self.declared.networks if self.declared is not None else {})
             },
         )
+
+    def _network_faults(self, network: str) -> tuple[str, str]:
+        """What is wrong with how a network is declared, and with how it is connected."""
+        declared = self._read.network_faults.get(network, "") if self._read is not None else ""
+        return declared, self._network_problems.get(network, "")
 
     def _is_ours(self, chassis: str) -> bool:
         """Whether a chassis remembers that it belongs to this overlay database."""
