@@ -71,7 +71,7 @@ def admit(datapath: int, peer: Peer, rows: Mapping[str, ChassisRow], dialled: Ma
 def addresses(row: ChassisRow, dialled: str | None = None) -> set[str]:
     """Where a chassis' switch may connect from: its OVSDB server, its VTEPs, and what the operator has added."""
     details = json.loads(row.details or "{}")
-    found = {row.chassis.vtep, *(vtep["ip"] for vtep in details.get("vteps", ()))}
+    found = {vtep.ip for vtep in row.chassis.vteps}
     added = details.get("external_ids", {}).get(OPENFLOW_FROM, "")
     found.update(part.strip() for part in added.split(",") if part.strip())
     if dialled:

@@ -18,7 +18,7 @@ from flows.model import Binding, Neighbor, Overlay, Plug
 from flows.mtu import network_mtu
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
-from ovsdb.status import BindingStatus, ChassisStatus, Pending, Status
+from ovsdb.status import BindingStatus, ChassisStatus, NetworkStatus, Pending, Status
 from ovsdb.trust import beyond, objection
 
 LOG = logging.getLogger("overlay.state")
@@ -312,7 +312,7 @@ class State:
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
             for here, there in ((one, other), (other, one)):
-                text = f"shares no encap with {there}, so network '{network}' is cut in two"
+                text = f"shares no encap and address family with {there}, so network '{network}' is cut in two"
                 unreachable.setdefault(here, []).append(text)
         chassis = {}
         declared = self.declared.chassis if self.declared is not None else {}
@@ -323,18 +323,21 @@ class State:
             state = "error" if error and known.state == "ready" else known.state
             said = "; ".join(filter(None, [error, declared[name].fault if name in declared else ""]))
             chassis[name] = ChassisStatus(state, said, datapath, known.datapath_id, installed, known.flows)
-        by_place = {(binding.chassis, binding.interface): binding for binding in self.overlay.bindings}
+        at: dict[Place, dict[int, Binding]] = {}
+        for binding in self.overlay.bindings:
+            at.setdefault((binding.chassis, binding.interface), {})[binding.tag] = binding
         bindings = {}
         for plug in self.plugs():
             place = (plug.chassis, plug.interface)
-            binding = by_place.get(place)
-            bindings[place] = BindingStatus(
-                plug,
-                binding.network if binding is not None else None,
-                binding.port if binding is not None else None,
-                binding is not None and self._is_up(binding),
-                self._problems.get(place) or (self._strange.about(binding) if binding is not None else ""),
-            )
+            for tag, binding in {0: None, **at.get(place, {})}.items():
+                wrong = self._problems.get(place, "") if tag == 0 else ""
+                bindings[(*place, tag)] = BindingStatus(
+                    plug,
+                    binding.network if binding is not None else None,
+                    binding.port if binding is not None else None,
+                    binding is not None and self._is_up(binding),
+                    wrong or (self._strange.about(binding) if binding is not None else ""),
+                )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
         for name, why in (self._read.unusable if self._read is not None else {}).items():
             chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
@@ -349,7 +352,16 @@ class State:
             tuple(self.pending[name] for name in sorted(self.pending)),
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
+            networks={
+                name: NetworkStatus(None, "; ".join(filter(None, self._network_faults(name))))
+                for name in (self.declared.networks if self.declared is not None else {})
+            },
         )
+
+    def _network_faults(self, network: str) -> tuple[str, str]:
+        """What is wrong with how a network is declared, and with how it is connected."""
+        declared = self._read.network_faults.get(network, "") if self._read is not None else ""
+        return declared, self._network_problems.get(network, "")
 
     def _is_ours(self, chassis: str) -> bool:
         """Whether a chassis remembers that it belongs to this overlay database."""

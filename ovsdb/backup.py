@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ovsdb import ownership
 from ovsdb.entries import ACCEPT
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import Connection, DatabaseError, Operation, Row, same_row, select
@@ -27,11 +28,7 @@ Tables = dict[str, dict[str, Row]]
 MAGIC: Final = "OVSDB JSON"
 STATE_TABLES: Final = ("Binding", "Neighbor")
 """What the controller knows. It goes into a database that has none of it, and into no other."""
-LEFT: Final = ("Overlay_Global", "Change", "Pending", *STATE_TABLES)
-STATE_COLUMNS: Final = {
-    "Chassis": frozenset({"state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "reported"}),
-}
-"""Columns of declarations that are the controller's or the chassis'."""
+LEFT: Final = frozenset({"Overlay_Global", ownership.LOG}) | ownership.TABLES
 NAMED: Final = ("Tenant", "Network", "Port", "Chassis")
 """Declared tables whose rows have names that people know."""
 
@@ -179,7 +176,7 @@ def plan(database: Connection, snapshot: Snapshot) -> Restoration:
 def _own(snapshot: Snapshot, table: str) -> list[str]:
     """The columns that are declared."""
     columns = snapshot.schema["tables"][table]["columns"]
-    state = STATE_COLUMNS.get(table, frozenset())
+    state = ownership.theirs(table)
     return [name for name, declared in columns.items() if _kept(declared) and name not in state]
 
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
+from ovsdb import ownership
+
 Texts = Mapping[str, Mapping[str, Any]]
-"""Table -> column -> what it means; '' is the table itself, and `written` the columns that are the controller's."""
+"""Table -> column -> what it means; '' is the table itself."""
 
 
 def schema() -> dict[str, Any]:
@@ -25,7 +27,9 @@ def texts() -> Texts:
 
 def written(table: str) -> frozenset[str]:
     """The columns of a table that the controller or the server writes, and nobody else should."""
-    return frozenset(texts()["written"].get(table, ()))
+    if table in ownership.TABLES:
+        return frozenset(schema()["tables"][table]["columns"])
+    return ownership.COLUMNS.get(table, frozenset())
 
 
 def render() -> str:

@@ -9,7 +9,7 @@ older than they are is recognised. Values in, texts out, and back; `ask` alone r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ def remembered(external_ids: Mapping[str, str]) -> Remembered:
 
 
 def ask(chassis: Connection) -> tuple[dict[str, str], dict[str, str]]:
-    """The entries that a chassis' br-int has, and the VNI of each interface that joined by one.
+    """The entries that a chassis' br-int has, and the VNIs of each interface that joined by some.
 
     Raises DatabaseError when it can't be asked.
     """
@@ -118,11 +118,20 @@ def ask(chassis: Connection) -> tuple[dict[str, str], dict[str, str]]:
         )
     )
     entries = mapping(bridges[0]["external_ids"]) if bridges else {}
-    vnis = {row["name"]: mapping(row["external_ids"]).get("overlay-vni") for row in interfaces}
     return (
         {key: value for key, value in entries.items() if is_ours(key)},
-        {name: vni for name, vni in vnis.items() if vni is not None},
+        dict(each for row in interfaces for each in _vnis(row["name"], mapping(row["external_ids"]))),
     )
+
+
+def _vnis(interface: str, external_ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The VNIs that stand on an interface, by what has each: the interface, or a VLAN tag of it (`eth1:100`)."""
+    if "overlay-vni" in external_ids:
+        yield interface, external_ids["overlay-vni"]
+    for each in external_ids.get("overlay-trunk", "").split(","):
+        tag, equals, vni = each.partition("=")
+        if equals:
+            yield f"{interface}:{tag.strip()}", vni.strip()
 
 
 def is_ours(key: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,7 +13,21 @@ import ovs.db.idl
 
 from flows import model
 from flows.bind import Exit
-from flows.model import Chassis, Encap, Neighbor, Network, Plug, Port
+from flows.model import (
+    FLOOD_RATE,
+    UNDERLAY_MTU,
+    Chassis,
+    Encap,
+    Gateway,
+    May,
+    Neighbor,
+    Network,
+    Pair,
+    Plug,
+    Port,
+    UnknownNeighbor,
+    Vtep,
+)
 from ovsdb.entries import ACCEPT, DIAL_IN, TAKE_OVER
 
 BRIDGE: Final = "br-int"
@@ -50,9 +65,10 @@ class ChassisRow:
 class Declared:
     """The overlay database, without what the controller itself writes there.
 
-    `unusable` names the chassis that can't be one, with the reason. `nb_cfg` counts the changes, `epoch`
-    those that deleted something; `database_id` is made with the database. `alarm` is the objection that stands
-    there, `accepted` whether an operator has overruled it.
+    `unusable` names the chassis that can't be one, with the reason; `network_faults` the networks of which something
+    was left out, with what. `nb_cfg` counts the changes, `epoch` those that deleted something; `database_id` is made
+    with the database. `alarm` is the objection that stands there, `accepted` whether an operator has overruled it.
+    `drops_asked` counts the requests for fresh counters of what was dropped.
     """
 
     chassis: Mapping[str, ChassisRow] = field(default_factory=dict)
@@ -65,15 +81,19 @@ class Declared:
     epoch: int = 0
     alarm: str = ""
     accepted: bool = False
+    drops_asked: int = 0
+    network_faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LastKnown:
-    """What the controller wrote down before: plugs, where declared ports were bound, neighbors."""
+    """What the controller wrote down before: plugs, where (chassis, interface) declared ports were bound, neighbors,
+    and when (seconds since 1970) each of these (network, IP) was last heard."""
 
     plugs: tuple[Plug, ...] = ()
     held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     neighbors: tuple[Neighbor, ...] = ()
+    seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,17 +161,8 @@ def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
         except (ValueError, AttributeError) as error:
             unusable[row.name] = str(error)
             faults.append(f"chassis '{row.name}': {error}")
-    networks = {
-        row.name: Network(
-            row.name,
-            row.tenant.name,
-            row.vni,
-            Encap(row.encap),
-            only(row.unknown_unicast, "flood") == "drop",
-            _details(row, "subnets", "gateways", "ranges", "excludes", "mtu", "description", "external_ids"),
-        )
-        for row in tables["Network"].rows.values()
-    }
+    networks, network_faults = _networks(tables["Network"].rows.values(), chassis)
+    faults += [f"network '{name}': {text}" for name, text in network_faults.items()]
     ports: dict[str, Port] = {}
     for row in tables["Port"].rows.values():
         try:
@@ -159,48 +170,134 @@ def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
             ports[port.name] = port
         except (ValueError, AttributeError) as error:
             faults.append(f"port '{row.name}': {error}")
+    for name, text in _misplaced(ports).items():
+        faults.append(f"port '{name}': {text}")
+        del ports[name]
     return Declared(
         chassis,
-        dict(sorted(networks.items())),
+        networks,
         dict(sorted(ports.items())),
         tuple(sorted(faults)),
         unusable,
-        *_totals(next(iter(tables["Overlay_Global"].rows.values()), None)),
+        network_faults=network_faults,
+        **_totals(next(iter(tables["Overlay_Global"].rows.values()), None)),
     )
 
 
-def _totals(row: Any) -> tuple[Any, ...]:
+def _totals(row: Any) -> dict[str, Any]:
     if row is None:
-        return ()
-    return row.nb_cfg, row.database_id, row.epoch, row.alarm, row.options.get(ACCEPT) == "true"
+        return {}
+    columns = ("nb_cfg", "database_id", "epoch", "alarm", "drops_asked")
+    return {column: getattr(row, column) for column in columns} | {"accepted": row.options.get(ACCEPT) == "true"}
 
 
 def _chassis(row: Any) -> ChassisRow:
-    """The row with its first IPv4 VTEP; ValueError when it has none."""
-    vteps = {model.ip(vtep.ip): frozenset(map(Encap, vtep.encaps)) or frozenset(Encap) for vtep in row.vteps}
-    usable = sorted(filter(model.is_ipv4, vteps), key=lambda ip: tuple(map(int, ip.split("."))))
-    if not usable:
-        raise ValueError(
-            "no VTEP has an IPv4 address, and IPv6 underlays are not used yet; "
-            f"overlayctl chassis-set {row.name} --vtep IP"
-        )
-    idle = sorted(set(vteps) - {usable[0]})
-    fault = f"VTEP {', '.join(idle)}: stored, but only {usable[0]} is used yet" if idle else ""
-    ends = [{"ip": ip, "encaps": sorted(map(str, encaps))} for ip, encaps in sorted(vteps.items())]
-    beside = _details(row, "datapath_type", "controller", "description", "external_ids")
+    """The row with all its VTEPs, IPv4 first; ValueError when one is none."""
+    vteps = [
+        Vtep(model.ip(vtep.ip), frozenset(map(Encap, vtep.encaps)) or frozenset(Encap), only(vtep.mtu, UNDERLAY_MTU))
+        for vtep in row.vteps
+    ]
+    if not vteps:
+        raise ValueError(f"it has no VTEP; overlayctl chassis-set {row.name} --vtep IP")
+    vteps.sort(key=lambda vtep: (not model.is_ipv4(vtep.ip), ipaddress.ip_address(vtep.ip).packed))
+    ends = [
+        {"ip": vtep.ip, "encaps": sorted(vtep.encaps), **({"mtu": vtep.mtu[0]} if vtep.mtu else {})}
+        for vtep in sorted(row.vteps, key=lambda vtep: str(vtep.ip))
+    ]
+    beside = _details(row, "datapath_type", "controller", "bridges", "description", "external_ids")
     details = {"ovsdb": row.ovsdb, "vteps": ends, **json.loads(beside or "{}")}
     return ChassisRow(
-        Chassis(row.name, usable[0], vteps[usable[0]]),
+        Chassis(row.name, tuple(vteps), tuple(sorted(row.bridges.items()))),
         row.ovsdb,
         only(row.datapath_type),
         only(row.controller),
-        fault,
+        "",
         json.dumps(details, sort_keys=True),
         row.external_ids.get(TAKE_OVER) == "true",
     )
 
 
+NETWORK_DETAILS: Final = (
+    *("subnets", "gateways", "ranges", "excludes", "mtu", "unknown_neighbor", "multicast", "vlan_transparent"),
+    *("physical", "physical_vlan", "gateway_chassis", "description", "external_ids"),
+)
+"""The declared columns of a network that are kept as they are, for who builds a lost database anew."""
+PORT_DETAILS: Final = (
+    *("allowed_pairs", "security", "may", "flood_rate", "parent", "tag", "service_tag"),
+    *("description", "external_ids"),
+)
+"""The same of a port."""
+
+
+def _networks(rows: Iterable[Any], chassis: Mapping[str, ChassisRow]) -> tuple[dict[str, Network], dict[str, str]]:
+    """The networks by name, and of which of them what was left out."""
+    networks: dict[str, Network] = {}
+    faults: dict[str, str] = {}
+    taken: dict[tuple[str, int], str] = {}
+    for row in sorted(rows, key=lambda row: str(row.name)):
+        wrong: list[str] = []
+        networks[row.name] = Network(
+            row.name,
+            row.tenant.name,
+            row.vni,
+            Encap(row.encap),
+            only(row.unknown_unicast, "flood") == "drop",
+            _details(row, *NETWORK_DETAILS),
+            UnknownNeighbor(only(row.unknown_neighbor, UnknownNeighbor.AUTO)),
+            only(row.multicast, "flood") == "drop",
+            _routers(row, wrong),
+            bool(only(row.vlan_transparent, False)),
+            only(row.mtu),
+            _gateway(row, chassis, taken, wrong),
+        )
+        if wrong:
+            faults[row.name] = "; ".join(wrong)
+    return networks, faults
+
+
+def _routers(row: Any, wrong: list[str]) -> tuple[str, ...]:
+    found = []
+    for gateway in row.gateways:
+        try:
+            found.append(model.ip(gateway))
+        except ValueError as error:
+            wrong.append(f"gateways: {error}")
+    return tuple(sorted(found))
+
+
+def _gateway(
+    row: Any, chassis: Mapping[str, ChassisRow], taken: dict[tuple[str, int], str], wrong: list[str]
+) -> Gateway | None:
+    """The way out of the overlay. Of two networks that would go on in one VLAN the first has it: they would be one."""
+    physical, vlan, name = only(row.physical), only(row.physical_vlan, 0), only(row.gateway_chassis)
+    if physical is None and name is None:
+        return None
+    fault = ""
+    if physical is None or name is None:
+        fault = f"{'gateway_chassis' if physical is None else 'physical'} needs the other one beside it"
+        advice = f"overlayctl net-set {row.name} --physical NAME[:VLAN] --gateway-chassis CHASSIS"
+    elif name not in chassis:
+        fault = f"its gateway chassis '{name}' is not declared"
+        advice = f"overlayctl net-set {row.name} --gateway-chassis CHASSIS"
+    elif physical not in dict(chassis[name].chassis.bridges):
+        fault = f"its gateway chassis '{name}' has no bridge to the physical network '{physical}'"
+        advice = f"overlayctl chassis-set {name} --bridge {physical}=BRIDGE"
+    elif (physical, vlan) in taken:
+        fault = f"VLAN {vlan} of the physical network '{physical}' is that of network '{taken[physical, vlan]}'"
+        advice = f"overlayctl net-set {row.name} --physical NAME[:VLAN]"
+    if fault:
+        wrong.append(f"it has no way out of the overlay: {fault}; {advice}")
+        return None
+    taken[physical, vlan] = row.name
+    return Gateway(physical, vlan, name)
+
+
 def _port(row: Any) -> Port:
+    parent, tag = only(row.parent), only(row.tag, 0)
+    if parent is None and (tag or row.service_tag == [True]):
+        raise ValueError(f"it has a tag and no parent; overlayctl port-set {row.name} --parent PORT, or --parent none")
+    if parent is not None and not tag:
+        raise ValueError(f"it has a parent and no tag; overlayctl port-set {row.name} --tag N")
     return Port(
         row.name,
         row.network.name,
@@ -208,8 +305,56 @@ def _port(row: Any) -> Port:
         tuple(sorted(model.ip(address.ip) for address in row.addresses)),
         tuple(sorted(model.mac(mac) for mac in row.extra_macs)),
         bool(only(row.enabled, True)),
-        _details(row, "allowed_pairs", "security", "description", "external_ids"),
+        _details(row, *PORT_DETAILS),
+        bool(only(row.security, True)),
+        tuple(sorted(map(_pair, row.allowed_pairs), key=lambda pair: (pair.mac or "", pair.ip))),
+        frozenset(map(May, row.may)),
+        only(row.flood_rate, FLOOD_RATE),
+        parent,
+        tag,
+        bool(only(row.service_tag, False)),
     )
+
+
+def _pair(written: str) -> Pair:
+    """`IP[/LENGTH]`, or `MAC IP[/LENGTH]`; ValueError when it is none."""
+    owner, space, addresses = written.rpartition(" ")
+    mac = model.mac(owner) if space else None
+    if "/" not in addresses:
+        return Pair(model.ip(addresses), mac)
+    try:
+        net = ipaddress.ip_network(addresses)
+    except ValueError as error:
+        raise ValueError(f"allowed pair {written!r}: {error}; expected IP[/LENGTH] or MAC IP[/LENGTH]") from None
+    # A prefix of one address is that address: equal things are spelled the same.
+    return Pair(str(net.network_address) if net.prefixlen == net.max_prefixlen else str(net), mac)
+
+
+def _misplaced(ports: Mapping[str, Port]) -> dict[str, str]:
+    """The ports that can't be behind their parents, and why; each alone."""
+    wrong: dict[str, str] = {}
+    taken: dict[tuple[str, int], str] = {}
+    for name in sorted(name for name, port in ports.items() if port.parent is not None):
+        port, parent = ports[name], ports[name].parent or ""
+        first = taken.setdefault((parent, port.tag), name)
+        if parent not in ports:
+            wrong[name] = f"its parent '{parent}' is no port, or none that can be used"
+        elif ports[parent].parent is not None:
+            wrong[name] = f"its parent '{parent}' is itself behind a parent"
+        elif first != name:
+            wrong[name] = f"its tag {port.tag} is that of port '{first}' behind '{parent}' already"
+        if name in wrong:
+            wrong[name] += f"; overlayctl port-set {name} --parent PORT --tag N"
+    return wrong
+
+
+SINGLE: Final = frozenset(
+    (
+        *("mtu", "unknown_neighbor", "multicast", "vlan_transparent", "physical", "physical_vlan", "gateway_chassis"),
+        *("security", "flood_rate", "parent", "tag", "service_tag", "datapath_type", "controller"),
+    )
+)
+"""Columns with at most one value; the others are sets."""
 
 
 def _details(row: Any, *columns: str) -> str:
@@ -218,37 +363,37 @@ def _details(row: Any, *columns: str) -> str:
     for column in columns:
         value = getattr(row, column)
         if value not in ([], {}, ""):
-            single = column in ("mtu", "security", "datapath_type", "controller")
-            found[column] = value[0] if single else sorted(value) if isinstance(value, list) else value
+            found[column] = value[0] if column in SINGLE else sorted(value) if isinstance(value, list) else value
     return json.dumps(found, sort_keys=True) if found else ""
 
 
 def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
     """What was bound and learned when the controller last wrote it down."""
-    plugs = []
+    # Each row of an interface has all that was written on it.
+    plugs: dict[tuple[str, str], Plug] = {}
     held = {}
     for row in idl.tables["Binding"].rows.values():
-        plugs.append(
-            Plug(
-                row.chassis,
-                row.interface,
-                row.ofport,
-                only(row.iface_id),
-                only(row.vni),
-                only(row.attached_mac),
-                only(row.overlay_ip),
-            )
+        place = (row.chassis, row.interface)
+        plugs[place] = Plug(
+            *place,
+            row.ofport,
+            only(row.iface_id),
+            only(row.vni),
+            only(row.attached_mac),
+            only(row.overlay_ip),
+            trunk=only(row.trunk),
         )
         if row.port:
-            held[row.port[0]] = (row.chassis, row.interface)
-    neighbors = [
-        Neighbor(row.network, row.ip, row.mac, row.chassis, row.interface)
+            held[row.port[0]] = place
+    heard = [
+        (Neighbor(row.network, row.ip, row.mac, row.chassis, row.interface), row.seen)
         for row in idl.tables["Neighbor"].rows.values()
     ]
     return LastKnown(
-        tuple(sorted(plugs, key=lambda plug: (plug.chassis, plug.interface))),
+        tuple(plug for _, plug in sorted(plugs.items())),
         held,
-        tuple(sorted(neighbors, key=lambda neighbor: (neighbor.network, neighbor.ip))),
+        tuple(sorted((neighbor for neighbor, _ in heard), key=lambda neighbor: (neighbor.network, neighbor.ip))),
+        {(neighbor.network, neighbor.ip): seen for neighbor, seen in heard},
     )
 
 
@@ -278,7 +423,12 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
     )
 
 
-_MEANT: Final = {"iface-id", "overlay-vni", "attached-mac", "overlay-ip", "iface_id", "overlay_vni"}
+_MEANT: Final = frozenset(
+    (
+        *("iface-id", "overlay-vni", "overlay-trunk", "attached-mac", "overlay-ip"),
+        *("iface_id", "overlay_vni", "overlay_trunk"),
+    )
+)
 """Entries of external_ids that say somebody means us, the common slips of the pen included."""
 
 
@@ -295,6 +445,7 @@ def _plugs(interface: Any, chassis: str) -> Iterator[Plug]:
         ids.get("attached-mac"),
         ids.get("overlay-ip"),
         only(interface.error, ""),
+        ids.get("overlay-trunk"),
     )
 
 

@@ -14,6 +14,8 @@ from ovsdb.entries import ACCEPT, TAKE_OVER
 
 HEARTBEAT_S: Final = 10
 """Seconds between two signs of life that the controller leaves."""
+SEEN_S: Final = 30
+"""By so much the time at which a neighbor was heard has to differ from what is written, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,37 @@ class BindingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """The columns of a Network row that are the controller's: the MTU its tunnels carry in bytes, None while it has
+    none, and what is wrong with it."""
+
+    carries: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A Drop row: packets and octets that flows of one kind have dropped at a chassis, of a network, port and
+    interface where the flows are of one. `reason` is the label of the kind."""
+
+    chassis: str
+    reason: str
+    packets: int
+    octets: int
+    network: str | None = None
+    port: str | None = None
+    interface: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """All of them, as of a request (`Declared.drops_asked`)."""
+
+    asked: int
+    rows: tuple[Drop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A Pending row: a chassis that connected to us and is not declared, and what it says of itself.
 
@@ -58,15 +91,18 @@ class Pending:
 class Status:
     """Everything the controller has to say.
 
-    Only bindings of the chassis in `asked` are written: what was last known of the others stands in for
-    them and must survive. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
+    `bindings` are by chassis, interface and VLAN tag, 0 for none: an interface has one with 0, and a trunk one for
+    each tag besides. Only those of the chassis in `asked` are written: what was last known of the others stands in
+    for them and must survive. `seen` is when (seconds since 1970) the neighbor of a network and IP was last heard.
+    `networks` are those of which there is anything to say; the others stay as they are. `drops` are fresh counters,
+    None while nobody asked. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
     nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more;
     `accepted` is the (epoch, nb_cfg) that the database gets now that its state was accepted; `heartbeat` is the
     time, in seconds since 1970.
     """
 
     chassis: Mapping[str, ChassisStatus]
-    bindings: Mapping[tuple[str, str], BindingStatus]
+    bindings: Mapping[tuple[str, str, int], BindingStatus]
     neighbors: tuple[Neighbor, ...]
     cur_cfg: int
     asked: frozenset[str]
@@ -76,6 +112,9 @@ class Status:
     taken_over: frozenset[str] = frozenset()
     accepted: tuple[int, int] | None = None
     heartbeat: int = 0
+    seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    networks: Mapping[str, NetworkStatus] = field(default_factory=dict)
+    drops: Drops | None = None
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -108,13 +147,18 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
     if not idl.tables["Overlay_Global"].rows:
         row = transaction.insert(idl.tables["Overlay_Global"])
         row.database_id = str(uuid.uuid4())
+    for row in list(idl.tables["Network"].rows.values()):
+        if row.name in status.networks:
+            network = status.networks[row.name]
+            _fill(row, carries=_optional(network.carries), error=network.error)
     _write_bindings(idl, transaction, status)
     _write_neighbors(idl, transaction, status)
     _write_pending(idl, transaction, status)
+    _write_drops(idl, transaction, status.drops)
 
 
 def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
-    rows = {(row.chassis, row.interface): row for row in idl.tables["Binding"].rows.values()}
+    rows = {(row.chassis, row.interface, row.tag): row for row in idl.tables["Binding"].rows.values()}
     for place, row in rows.items():
         if place not in status.bindings and (place[0] in status.asked or place[0] not in status.chassis):
             row.delete()
@@ -124,7 +168,7 @@ def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, st
         row = rows.get(place)
         if row is None:
             row = transaction.insert(idl.tables["Binding"])
-            row.chassis, row.interface = place
+            row.chassis, row.interface, row.tag = place
         plug = said.plug
         _fill(
             row,
@@ -133,6 +177,7 @@ def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, st
             vni=_optional(plug.vni),
             attached_mac=_optional(plug.attached_mac),
             overlay_ip=_optional(plug.overlay_ip),
+            trunk=_optional(plug.trunk),
             network=_optional(said.network),
             port=_optional(said.port),
             up=said.up,
@@ -152,6 +197,9 @@ def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, s
             row = transaction.insert(idl.tables["Neighbor"])
             row.network, row.ip = key
         _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
+        heard = status.seen.get(key, 0)
+        if abs(heard - getattr(row, "seen", 0)) >= SEEN_S:
+            row.seen = heard
 
 
 def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
@@ -175,7 +223,21 @@ def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, sta
         )
 
 
-def _optional(value: str | None) -> list[str]:
+def _write_drops(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, drops: Drops | None) -> None:
+    """All rows anew, where they answer a request that was not answered yet."""
+    totals = next(iter(idl.tables["Overlay_Global"].rows.values()), None)
+    if drops is None or totals is None or not totals.drops_read < drops.asked <= totals.drops_asked:
+        return
+    totals.drops_read = drops.asked
+    for row in list(idl.tables["Drop"].rows.values()):
+        row.delete()
+    for drop in drops.rows:
+        row = transaction.insert(idl.tables["Drop"])
+        row.chassis, row.reason, row.packets, row.octets = drop.chassis, drop.reason, drop.packets, drop.octets
+        row.network, row.port, row.interface = map(_optional, (drop.network, drop.port, drop.interface))
+
+
+def _optional(value: Any) -> list[Any]:
     return [] if value is None else [value]
 
 

@@ -9,11 +9,21 @@ from ovsdb.rpc import Connection, Operation, elements, optional, select, uuid_of
 
 SCHEMAS: Final = Path(__file__).parent / "schemas"
 V1: Final = SCHEMAS / "1.0.0.ovsschema"
+V2: Final = SCHEMAS / "2.0.0.ovsschema"
+
+ADDED: Final[dict[str, Any]] = {"tag": 0, "trunk": ["set", []], "seen": 0}
+"""Columns of Binding and Neighbor that released versions had not, and what they are after an upgrade."""
 
 
 def fill_1_0(database: Connection) -> None:
     """Two chassis, networks of two tenants, ports with addresses, bindings, neighbors."""
     database.transact(_OPERATIONS)
+
+
+def fill_2_0(database: Connection) -> None:
+    """The same in a database of schema 2.0.0."""
+    tenants = [_insert("Tenant", label, name=name) for name, label in _TENANTS.items()]
+    database.transact([*tenants, *(each for operation in _OPERATIONS for each in _as_2_0(operation))])
 
 
 def content_1_0(database: Connection) -> dict[str, Any]:
@@ -85,7 +95,9 @@ def _chassis(row: Any) -> Any:
 
 
 def _plain(rows: list[Any]) -> list[str]:
-    return sorted(str({name: value for name, value in sorted(row.items()) if name != "_version"}) for row in rows)
+    """Rows without what later versions have added, which says nothing yet."""
+    added = {"_version", *(name for name, none in ADDED.items() if all(row.get(name, none) == none for row in rows))}
+    return sorted(str({name: value for name, value in sorted(row.items()) if name not in added}) for row in rows)
 
 
 def _insert(table: str, label: str, /, **row: Any) -> Operation:
@@ -96,6 +108,19 @@ def _ids(**pairs: str) -> list[Any]:
     return ["map", [[key, value] for key, value in pairs.items()]]
 
 
+def _as_2_0(operation: Operation) -> list[Operation]:
+    """A row of 1.0.0 as 2.0.0 has it: tenants and VTEPs are rows."""
+    row, label = dict(operation["row"]), operation["uuid-name"]
+    if operation["table"] == "Network":
+        row["tenant"] = ["named-uuid", _TENANTS[row["tenant"]]]
+    if operation["table"] == "Chassis":
+        end = _insert("Vtep", f"{label}end", ip=row.pop("vtep"), encaps=row.pop("encaps", ["set", []]))
+        row["vteps"] = ["named-uuid", f"{label}end"]
+        return [end, {**operation, "row": row}]
+    return [{**operation, "row": row}]
+
+
+_TENANTS: Final = {"acme": "acme", 'umbra "ö" & co': "umbra"}
 _OPERATIONS: Final[list[Operation]] = [
     _insert("Overlay_Global", "totals", nb_cfg=7, cur_cfg=6, options=_ids(a="b"), external_ids=_ids(note="ours")),
     _insert(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from controller.admission import Peer, addresses, admit
-from flows.model import Chassis, Encap
+from flows.model import Chassis, Vtep
 from ovsdb.provision import Listens, controller_target, datapath_id
 from ovsdb.snapshot import ChassisRow
 
@@ -16,7 +16,7 @@ def row(name: str, remote: str, vteps: tuple[str, ...] = ("192.0.2.1",), added: 
     details = {"vteps": [{"ip": ip, "encaps": []} for ip in vteps]}
     if added:
         details["external_ids"] = {"openflow-from": added}  # type: ignore[assignment]
-    return ChassisRow(Chassis(name, vteps[0], frozenset(Encap)), remote, details=json.dumps(details))
+    return ChassisRow(Chassis(name, tuple(map(Vtep, vteps))), remote, details=json.dumps(details))
 
 
 ROWS = {

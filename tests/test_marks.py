@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from flows.model import Binding, Chassis, Encap, Network, Port
+from flows.model import Binding, Chassis, Encap, Network, Port, Vtep
 from ovsdb.marks import memory, remembered
 from ovsdb.snapshot import ChassisRow, Declared
 
@@ -12,7 +12,7 @@ REMOTE = "tcp:198.51.100.1:6640"
 DECLARED = Declared(
     {
         "h1": ChassisRow(
-            Chassis("h1", "192.0.2.1"), "tcp:198.51.100.1:6640", details='{"ovsdb":"tcp:198.51.100.1:6640"}'
+            Chassis("h1", (Vtep("192.0.2.1"),)), "tcp:198.51.100.1:6640", details='{"ovsdb":"tcp:198.51.100.1:6640"}'
         )
     },
     {

@@ -1,7 +1,8 @@
-"""What is read of the overlay database from a cache is what is read anew, whatever was changed."""
+"""What is read of the overlay database as values; and from a cache what is read anew, whatever was changed."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flows.model import Chassis, Encap, Gateway, May, Network, Pair, Port, UnknownNeighbor, Vtep
 from ovsdb import document, rpc, snapshot
 from ovsdb.session import Session
 from tests.overlay_database import needs_ovsdb, serving
@@ -87,3 +89,196 @@ def test_a_cache_changes_nothing(served: tuple[rpc.Connection, Session, snapshot
     catch_up(session, 99)
     assert snapshot.declared(session.idl, cache) == snapshot.declared(session.idl)
     assert snapshot.declared(session.idl, cache).ports["p1"].mac == "02:00:00:00:00:08"
+
+
+def references(*numbers: int) -> list[Any]:
+    return ["set", [["uuid", uuid(number)] for number in numbers]]
+
+
+def values(*of: Any) -> list[Any]:
+    return ["set", list(of)]
+
+
+BASE = [
+    insert("Overlay_Global", 1, nb_cfg=1, drops_asked=3),
+    insert("Tenant", 2, name="acme"),
+    insert("Vtep", 10, ip="2001:db8::1", encaps="gre", mtu=9000),
+    insert("Vtep", 11, ip="192.0.2.10"),
+    insert("Vtep", 12, ip="192.0.2.9"),
+    insert(
+        "Chassis",
+        20,
+        name="h1",
+        ovsdb="unix:/h1",
+        vteps=references(10, 11, 12),
+        bridges=["map", [["provider", "br-ex"], ["lab", "br-lab"]]],
+    ),
+]
+
+
+def read(database: rpc.Connection, session: Session, *operations: dict[str, Any]) -> snapshot.Declared:
+    database.transact([*BASE, *operations])
+    catch_up(session, 1)
+    return snapshot.declared(session.idl)
+
+
+def test_every_declared_column_becomes_a_value(
+    served: tuple[rpc.Connection, Session, snapshot.PortCache],
+) -> None:
+    database, session, _ = served
+    red = ["uuid", uuid(3)]
+    found = read(
+        database,
+        session,
+        insert(
+            "Network",
+            3,
+            name="red",
+            tenant=["uuid", uuid(2)],
+            vni=100,
+            encap="gre",
+            gateways=values("10.0.0.254", "2001:DB8::FE"),
+            mtu=1400,
+            unknown_neighbor="gateway",
+            multicast="drop",
+            vlan_transparent=True,
+            physical="provider",
+            physical_vlan=7,
+            gateway_chassis="h1",
+        ),
+        insert("Port", 5, name="trunk1", network=red, mac="02:00:00:00:00:01"),
+        insert(
+            "Port",
+            6,
+            name="sub1",
+            network=red,
+            mac="02:00:00:00:00:02",
+            allowed_pairs=values("10.9.0.0/16", "02:00:00:00:00:fe 10.0.0.253/32", "2001:DB8::7"),
+            security=False,
+            may=values("router", "dhcp-server"),
+            flood_rate=0,
+            parent="trunk1",
+            tag=100,
+            service_tag=True,
+        ),
+    )
+    assert found.faults == ()
+    assert found.drops_asked == 3
+    every = frozenset(Encap)
+    assert found.chassis["h1"].chassis == Chassis(
+        "h1",
+        (Vtep("192.0.2.9", every), Vtep("192.0.2.10", every), Vtep("2001:db8::1", frozenset({Encap.GRE}), 9000)),
+        (("lab", "br-lab"), ("provider", "br-ex")),
+    )
+    network = found.networks["red"]
+    assert network == Network(
+        "red",
+        "acme",
+        100,
+        Encap.GRE,
+        details=network.details,
+        unknown_neighbor=UnknownNeighbor.GATEWAY,
+        drops_multicast=True,
+        routers=("10.0.0.254", "2001:db8::fe"),
+        transparent=True,
+        mtu=1400,
+        gateway=Gateway("provider", 7, "h1"),
+    )
+    port = found.ports["sub1"]
+    assert port == Port(
+        "sub1",
+        "red",
+        "02:00:00:00:00:02",
+        details=port.details,
+        secure=False,
+        pairs=(Pair("10.9.0.0/16"), Pair("2001:db8::7"), Pair("10.0.0.253", "02:00:00:00:00:fe")),
+        may=frozenset(May),
+        flood_rate=0,
+        parent="trunk1",
+        tag=100,
+        service_tag=True,
+    )
+    assert found.ports["trunk1"] == Port("trunk1", "red", "02:00:00:00:00:01"), "empty is the default"
+    assert json.loads(port.details) == {
+        "allowed_pairs": ["02:00:00:00:00:fe 10.0.0.253/32", "10.9.0.0/16", "2001:DB8::7"],
+        "security": False,
+        "may": ["dhcp-server", "router"],
+        "flood_rate": 0,
+        "parent": "trunk1",
+        "tag": 100,
+        "service_tag": True,
+    }
+
+
+def test_a_port_that_can_not_be_behind_its_parent_is_left_out_alone(
+    served: tuple[rpc.Connection, Session, snapshot.PortCache],
+) -> None:
+    database, session, _ = served
+
+    def port(number: int, **columns: Any) -> dict[str, Any]:
+        mac = f"02:00:00:00:00:{number:02x}"
+        return insert("Port", number, name=f"p{number}", network=["uuid", uuid(3)], mac=mac, **columns)
+
+    found = read(
+        database,
+        session,
+        insert("Network", 3, name="red", tenant=["uuid", uuid(2)], vni=100, encap="vxlan"),
+        port(30),
+        port(31, parent="p30", tag=1),
+        port(32, parent="p31", tag=1),
+        port(33, parent="p30", tag=1),
+        port(34, parent="nobody", tag=1),
+        port(35, parent="p35", tag=1),
+        port(36, parent="p30"),
+        port(37, tag=1),
+        port(38, parent="p30", tag=2),
+        port(39, allowed_pairs="10.0.0.1/24"),
+    )
+    assert sorted(found.ports) == ["p30", "p31", "p38"]
+    assert [fault.partition(";")[0] for fault in found.faults] == [
+        "port 'p32': its parent 'p31' is itself behind a parent",
+        "port 'p33': its tag 1 is that of port 'p31' behind 'p30' already",
+        "port 'p34': its parent 'nobody' is no port, or none that can be used",
+        "port 'p35': its parent 'p35' is itself behind a parent",
+        "port 'p36': it has a parent and no tag",
+        "port 'p37': it has a tag and no parent",
+        "port 'p39': allowed pair '10.0.0.1/24': 10.0.0.1/24 has host bits set",
+    ]
+
+
+def test_a_way_out_that_is_none_is_left_out_alone(
+    served: tuple[rpc.Connection, Session, snapshot.PortCache],
+) -> None:
+    database, session, _ = served
+
+    def network(number: int, **columns: Any) -> dict[str, Any]:
+        tenant = ["uuid", uuid(2)]
+        return insert("Network", number, name=f"n{number}", tenant=tenant, vni=number, encap="vxlan", **columns)
+
+    found = read(
+        database,
+        session,
+        network(30, physical="provider", gateway_chassis="h1"),
+        network(31, physical="provider", physical_vlan=0, gateway_chassis="h1"),
+        network(32, physical="provider", physical_vlan=9, gateway_chassis="h9"),
+        network(33, physical="other", gateway_chassis="h1"),
+        network(34, physical="lab"),
+        network(35, gateways="nonsense"),
+    )
+    assert found.networks["n30"].gateway == Gateway("provider", 0, "h1")
+    assert [name for name, each in found.networks.items() if each.gateway is None] == [
+        "n31",
+        "n32",
+        "n33",
+        "n34",
+        "n35",
+    ]
+    none = "it has no way out of the overlay: "
+    assert {name: fault.partition(";")[0] for name, fault in found.network_faults.items()} == {
+        "n31": none + "VLAN 0 of the physical network 'provider' is that of network 'n30'",
+        "n32": none + "its gateway chassis 'h9' is not declared",
+        "n33": none + "its gateway chassis 'h1' has no bridge to the physical network 'other'",
+        "n34": none + "physical needs the other one beside it",
+        "n35": "gateways: IP 'nonsense' is not an IP address such as 10.0.0.1 or 2001:db8::1",
+    }
+    assert [fault.split(":")[0] for fault in found.faults] == [f"network 'n{number}'" for number in range(31, 36)]

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from controller.packet_in import Arp
 from controller.state import NEIGHBORS_PER_PORT, State
 from flows.compile import compile
-from flows.model import Chassis, Encap, Network, Plug, Port
+from flows.model import Chassis, Encap, Network, Plug, Port, Vtep
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
-CHASSIS = {name: ChassisRow(Chassis(name, f"192.0.2.{name[1:]}"), f"tcp:198.51.100.{name[1:]}:6640") for name in
-           ("h1", "h2", "h3")}  # fmt: skip
+CHASSIS = {
+    name: ChassisRow(Chassis(name, (Vtep(f"192.0.2.{name[1:]}"),)), f"tcp:198.51.100.{name[1:]}:6640")
+    for name in ("h1", "h2", "h3")
+}
 NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra", 200)}
 PORTS = {
     f"web{number}": Port(f"web{number}", "red", f"02:00:00:00:00:0{number}", (f"10.0.0.{number}",)) for number in (1, 2)
@@ -84,15 +86,15 @@ def test_a_declared_port_that_sends_from_another_mac_is_said_until_it_is_set_rig
     state = store(WEB1)
     state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=5.0)
     assert neighbors(state) == {}
-    said = state.status(now=64.0).bindings["h1", "vm1"].error
+    said = state.status(now=64.0).bindings["h1", "vm1", 0].error
     assert f"sends from MAC {UNKNOWN}, but port 'web1' is declared with 02:00:00:00:00:01" in said
     state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=64.0)
-    assert state.status(now=123.0).bindings["h1", "vm1"].error == said
-    assert state.status(now=125.0).bindings["h1", "vm1"].error == "", "it has long sent nothing of the kind"
+    assert state.status(now=123.0).bindings["h1", "vm1", 0].error == said
+    assert state.status(now=125.0).bindings["h1", "vm1", 0].error == "", "it has long sent nothing of the kind"
     state.see("h1", 1, arp("10.0.0.1", UNKNOWN), now=130.0)
     right = Port("web1", "red", UNKNOWN, ("10.0.0.1",))
     state.declare(declared(ports={**PORTS, "web1": right}), LastKnown())
-    assert state.status(now=131.0).bindings["h1", "vm1"].error == ""
+    assert state.status(now=131.0).bindings["h1", "vm1", 0].error == ""
 
 
 def test_a_declared_port_may_tell_of_a_further_address_of_its_own() -> None:
@@ -105,13 +107,15 @@ def test_an_address_that_two_claim_is_said_of_both() -> None:
     state = store(WEB1, WEB2, FREE)
     state.see("h2", 9, arp("10.0.0.1", UNKNOWN), now=5.0)
     said = {place: binding.error for place, binding in state.status(now=6.0).bindings.items()}
-    assert said["h2", "vm9"] == f"claims 10.0.0.1 with MAC {UNKNOWN}, but that is the address of port 'web1' at h1/vm1"
-    assert said["h1", "vm1"] == f"the undeclared port at h2/vm9 claims its address 10.0.0.1 with MAC {UNKNOWN}"
-    assert said["h2", "vm2"] == ""
+    assert (
+        said["h2", "vm9", 0] == f"claims 10.0.0.1 with MAC {UNKNOWN}, but that is the address of port 'web1' at h1/vm1"
+    )
+    assert said["h1", "vm1", 0] == f"the undeclared port at h2/vm9 claims its address 10.0.0.1 with MAC {UNKNOWN}"
+    assert said["h2", "vm2", 0] == ""
     assert neighbors(state) == {}
-    assert state.status(now=66.0).bindings["h1", "vm1"].error == "", "it has long not been claimed any more"
+    assert state.status(now=66.0).bindings["h1", "vm1", 0].error == "", "it has long not been claimed any more"
     state.see("h2", 1, arp("10.0.0.1", "02:00:00:00:00:02"), now=100.0)
-    assert "port 'web2' at h2/vm2 claims its address 10.0.0.1" in state.status(now=100.0).bindings["h1", "vm1"].error
+    assert "port 'web2' at h2/vm2 claims its address 10.0.0.1" in state.status(now=100.0).bindings["h1", "vm1", 0].error
 
 
 def test_a_learned_address_may_move_but_not_to_and_fro() -> None:
@@ -122,8 +126,8 @@ def test_a_learned_address_may_move_but_not_to_and_fro() -> None:
     assert not any(binding.error for binding in state.status(now=2.0).bindings.values()), "it moved"
     state.see("h2", 9, arp("10.0.0.9", UNKNOWN), now=3.0)
     said = {place: binding.error for place, binding in state.status(now=3.0).bindings.items()}
-    assert f"claims 10.0.0.9 with MAC {UNKNOWN}, and h3/vm8 with MAC 02:00:00:00:00:98" in said["h2", "vm9"]
-    assert f"claims 10.0.0.9 with MAC 02:00:00:00:00:98, and h2/vm9 with MAC {UNKNOWN}" in said["h3", "vm8"]
+    assert f"claims 10.0.0.9 with MAC {UNKNOWN}, and h3/vm8 with MAC 02:00:00:00:00:98" in said["h2", "vm9", 0]
+    assert f"claims 10.0.0.9 with MAC 02:00:00:00:00:98, and h2/vm9 with MAC {UNKNOWN}" in said["h3", "vm8", 0]
 
 
 def test_one_port_can_not_fill_everything() -> None:
@@ -200,13 +204,13 @@ def test_a_port_is_up_when_every_connected_switch_has_it() -> None:
         state.confirm(name, state.version, 0, 40, ())
     assert up() == [True, True]
     state.plug("h2", Plugged((WEB2, FREE)), ())
-    assert state.status().bindings["h2", "vm9"].up is False
+    assert state.status().bindings["h2", "vm9", 0].up is False
     assert up()[:2] == [True, True], "what was up stays up"
     for name in ("h2", "h3"):
         state.confirm(name, state.version, 0, 40, ())
-    assert state.status().bindings["h2", "vm9"].up is False, "h1 does not have it yet"
+    assert state.status().bindings["h2", "vm9", 0].up is False, "h1 does not have it yet"
     state.connect("h1", False)
-    assert state.status().bindings["h2", "vm9"].up is True, "who is away is not waited for"
+    assert state.status().bindings["h2", "vm9", 0].up is True, "who is away is not waited for"
 
 
 def test_a_chassis_is_ready_when_it_is_reached_connected_and_confirmed() -> None:
@@ -242,12 +246,12 @@ def test_a_write_that_changes_nothing_anywhere_costs_nothing_anywhere() -> None:
 
 
 def test_chassis_without_a_common_encap_say_so() -> None:
-    alone = ChassisRow(Chassis("h2", "192.0.2.2", frozenset({Encap.GRE})), "tcp:198.51.100.2:6640")
-    other = ChassisRow(Chassis("h1", "192.0.2.1", frozenset({Encap.VXLAN})), "tcp:198.51.100.1:6640")
+    alone = ChassisRow(Chassis("h2", (Vtep("192.0.2.2", frozenset({Encap.GRE})),)), "tcp:198.51.100.2:6640")
+    other = ChassisRow(Chassis("h1", (Vtep("192.0.2.1", frozenset({Encap.VXLAN})),)), "tcp:198.51.100.1:6640")
     state = store(WEB1, WEB2)
     state.declare(declared(chassis={"h1": other, "h2": alone}), LastKnown())
-    assert "shares no encap with h2" in state.status().chassis["h1"].error
-    assert "shares no encap with h1" in state.status().chassis["h2"].error
+    assert "shares no encap and address family with h2" in state.status().chassis["h1"].error
+    assert "shares no encap and address family with h1" in state.status().chassis["h2"].error
 
 
 EVENTS = st.lists(

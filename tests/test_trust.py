@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controller.state import State
-from flows.model import Chassis, Network, Plug, Port
+from flows.model import Chassis, Network, Plug, Port, Vtep
 from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 from ovsdb.trust import objection
@@ -16,7 +16,7 @@ from ovsdb.trust import objection
 def declared(ports: int = 50, epoch: int = 3, nb_cfg: int = 100, database_id: str = "one") -> Declared:
     names = [f"p{number}" for number in range(ports)]
     return Declared(
-        {"h1": ChassisRow(Chassis("h1", "192.0.2.1"), "tcp:198.51.100.1:6640")},
+        {"h1": ChassisRow(Chassis("h1", (Vtep("192.0.2.1"),)), "tcp:198.51.100.1:6640")},
         {"red": Network("red", "acme", 100)},
         {name: Port(name, "red", f"02:00:00:00:01:{place:02x}") for place, name in enumerate(names)},
         nb_cfg=nb_cfg,

@@ -58,6 +58,27 @@ def test_nothing_is_lost(old: str) -> None:
             upgrade.check(database)
 
 
+@pytest.mark.parametrize("serving", [standalone, cluster])
+def test_2_0_0_is_converted_in_one_step(tmp_path: Path, serving: Any) -> None:
+    """What 2.1.0 adds needs no stages, a wider index of bindings included; and two tags of an interface fit in then."""
+    with serving(tmp_path, released.V2) as served:
+        where = served.remote if serving is cluster else served.socket
+        said: list[str] = []
+        with connect(where) as database:
+            released.fill_2_0(database)
+            before = released.content(database)
+            assert upgrade.upgrade(database, said.append) == ("2.0.0", PRESENT["version"])
+        with connect(where) as database:
+            assert released.content(database) == before
+            upgrade.check(database)
+            row = {"chassis": "h1", "interface": "vm1", "tag": 100}
+            database.transact([{"op": "insert", "table": "Binding", "row": row}])
+            with pytest.raises(TransactionError, match="constraint violation"):
+                database.transact([{"op": "insert", "table": "Binding", "row": row}])
+            assert len(database.select("Binding", [["interface", "==", "vm1"]])) == 2
+    assert said == [f"converting 2.0.0 to {PRESENT['version']}"]
+
+
 def test_once_more_changes_nothing(old: str) -> None:
     with connect(old) as database:
         upgrade.upgrade(database)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from controller.cli import networks, schema, written
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
+from ovsdb import ownership
 from ovsdb.rpc import Row, as_set, elements, uuid_of
 
 CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
@@ -29,13 +30,6 @@ CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
     ("Connection", "target"): written.listener,
     **{(table, "description"): written.description for table in ("Tenant", "Network", "Port", "Chassis")},
 }
-FOREIGN: Final = {
-    "Overlay_Global": {"database_id", "epoch", "nb_cfg", "read_cfg", "cur_cfg", "alarm", "heartbeat"},
-    "Chassis": {"state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "reported"},
-    "Connection": {"is_connected", "status"},
-    **{name: set[str]() for name in ("Binding", "Neighbor", "Pending", "Change")},
-}
-"""What the controller or the server writes: columns of a table, or, where none is named, all of it."""
 HANGING: Final = {"Address": "port-add --ip", "Vtep": "chassis-add --vtep", "Connection": "connection-add"}
 """Tables whose rows vanish unless something refers to them, and the verb that makes one."""
 
@@ -52,10 +46,9 @@ def canonical(table: str, column: str, value: Any) -> Any:
 
 def own(table: str, columns: Collection[str], force: bool) -> None:
     """Returns when these columns are for operators to write; CommandError otherwise, unless it is forced."""
-    if force or table not in FOREIGN:
-        return
-    theirs = set(columns) & FOREIGN[table] if FOREIGN[table] else {"every column"}
-    if theirs:
+    every = table in ownership.TABLES or table == ownership.LOG
+    theirs = {"every column"} if every else set(columns) & ownership.theirs(table)
+    if theirs and not force:
         raise CommandError(
             f"{table}: {', '.join(sorted(theirs))} is written by the controller or the server; --force does it anyway"
         )

@@ -14,6 +14,7 @@ from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, one_of
 from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
+from ovsdb import ownership
 from ovsdb.rpc import Row, elements, uuid_of
 
 NAMES: Final = ("name", "ip", "target", "table", "request")
@@ -100,8 +101,9 @@ def create(draft: Draft, args: Namespace) -> None:
 def destroy(draft: Draft, args: Namespace) -> None:
     """`destroy`."""
     table = values.table(args.table)
-    # A chassis goes with what the controller has written of it, as with chassis-del.
-    checks.own(table.name, () if table.name == "Chassis" else checks.FOREIGN.get(table.name, ()), args.force)
+    # A chassis goes with what the controller has written of it, as with chassis-del; so does a network.
+    declared = table.name in ("Chassis", "Network")
+    checks.own(table.name, () if declared else ownership.theirs(table.name), args.force)
     if not args.records and not args.all:
         raise CommandError("name the rows to destroy, or say --all")
     if args.all:

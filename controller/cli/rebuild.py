@@ -24,11 +24,16 @@ DECLARED: Final = ("Chassis", "Port", "Network", "Tenant")
 LOST_TENANT: Final = "recovered"
 """The tenant of networks of which only the VNI is known."""
 SETS: Final = {
-    "Network": ("subnets", "gateways", "ranges", "excludes", "mtu", "unknown_unicast"),
-    "Port": ("extra_macs", "allowed_pairs", "security", "enabled"),
+    "Network": (
+        *("subnets", "gateways", "ranges", "excludes", "mtu", "unknown_unicast", "unknown_neighbor", "multicast"),
+        *("vlan_transparent", "physical", "physical_vlan", "gateway_chassis"),
+    ),
+    "Port": (
+        *("extra_macs", "allowed_pairs", "security", "enabled", "may", "flood_rate", "parent", "tag", "service_tag"),
+    ),
     "Chassis": ("datapath_type", "controller"),
 }
-MAPS: Final = ("external_ids",)
+MAPS: Final = ("external_ids", "bridges")
 TEXTS: Final = ("description",)
 
 
@@ -163,7 +168,13 @@ def _write(draft: Draft, recovered: Recovered) -> None:
         columns = {"name": name, "network": network, "mac": row["mac"], "addresses": as_set([*map(ref, addresses)])}
         draft.insert("Port", {**columns, **_columns("Port", row)})
     for name, row in sorted(recovered.chassis.items()):
-        vteps = [draft.insert("Vtep", {"ip": end["ip"], "encaps": as_set(end["encaps"])}) for end in row["vteps"]]
+        vteps = [
+            draft.insert(
+                "Vtep",
+                {"ip": end["ip"], "encaps": as_set(end["encaps"]), "mtu": as_set([end["mtu"]] if "mtu" in end else [])},
+            )
+            for end in row["vteps"]
+        ]
         columns = {"name": name, "ovsdb": row["ovsdb"], "vteps": as_set([*map(ref, vteps)])}
         draft.insert("Chassis", {**columns, **_columns("Chassis", row)})
     if recovered.mark is not None:

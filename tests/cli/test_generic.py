@@ -98,7 +98,7 @@ def test_rows_of_one_transaction_by_name(run: Callable[..., str], database: Conn
     ("line", "said"),
     [
         ("list Prot", "there is no table 'Prot'; did you mean 'Port'?"),
-        ("get Port web1 mca", "table Port has no column 'mca'; did you mean 'mac'?"),
+        ("get Port web1 maac", "table Port has no column 'maac'; did you mean 'mac'?"),
         ("get Port wbe1 mac", "Port has no row 'wbe1'; did you mean 'web1'?"),
         ("get Port web1 external_ids:x", "Port.external_ids of 'web1' has no key 'x'"),
         ("set Port web1 mac", "'mac' is not of the form COLUMN=VALUE"),

@@ -23,6 +23,7 @@ TABLES = (
     "Tenant",
     "Binding",
     "Neighbor",
+    "Drop",
     "Pending",
     "Connection",
 )
