@@ -52,6 +52,23 @@ class Lab(Fabric):
         self.unplug(vm)
         self.plug(vm, where)
 
+    def add_vlan(
+        self,
+        where: str,
+        tag: int,
+        *addresses: str,
+        parent: str = wiring.VM_NIC,
+        mac: str | None = None,
+        service: bool = False,
+    ) -> str:
+        """Give a VM or host a device for a VLAN, with addresses such as 10.0.0.1/24; returns the device's name.
+
+        `service`: with 802.1ad's tag. On such a device, as `parent`, there can be another one.
+        """
+        lines = wiring.vlan_lines(parent, tag, addresses, mac=mac, service=service)
+        namespaces.script(self.netns(where), lines)
+        return f"{parent}.{tag}"
+
     def _recable(self, vm: str, where: str) -> None:
         home, target = self.netns(self.place(vm)), self.netns(where)
         namespaces.script(home, [f"ip link set dev {vm} netns {target}"])

@@ -10,7 +10,9 @@ NICs `<name>0` and ports `p-<chassis>` or `p-<host>`, and tags pass it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from flows.model import is_ipv4
@@ -177,13 +179,37 @@ def host_lines(host: PhysicalHost, datapath: str, ipv6: bool = False) -> list[st
     """For a physical host's namespace; one in a VLAN has its address on `eth0.<VLAN>`."""
     if not host.vlan:
         return _guest_lines(host.mac, [(VM_NIC, host.ip)], UNDERLAY_MTU, datapath, ipv6)
-    tagged = f"{VM_NIC}.{host.vlan}"
     return [
         *_guest_lines(host.mac, [], UNDERLAY_MTU, datapath, ipv6),
-        f"ip link add link {VM_NIC} name {tagged} type vlan id {host.vlan}",
-        f"ip address replace {host.ip}/{PREFIX} dev {tagged}",
-        f"ip link set dev {tagged} up",
+        *vlan_lines(VM_NIC, host.vlan, [f"{host.ip}/{PREFIX}"]),
     ]
+
+
+def vlan_lines(
+    parent: str, tag: int, addresses: Sequence[str], *, mac: str | None = None, service: bool = False
+) -> list[str]:
+    """For any namespace: a device `<parent>.<tag>` for the frames of a VLAN, `service` one of 802.1ad.
+
+    Where the kernel has no such devices it is one of ours.
+    """
+    name, protocol = f"{parent}.{tag}", "802.1ad" if service else "802.1Q"
+    ours = f"{sys.executable} {Path(__file__).with_name('vlan_device.py')} {parent} {name} {tag} {protocol}"
+    there = f"ip link show dev {name} >/dev/null 2>&1"
+    return [
+        f"ip link add link {parent} name {name} type vlan protocol {protocol} id {tag} 2>/dev/null || "
+        f"{{ setsid {ours} >/dev/null 2>&1 </dev/null & }}",
+        f"n=0; until {there} || [ $n -ge 200 ]; do n=$((n+1)); sleep 0.05; done",
+        f"of=$(ip -o link show dev {parent})",  # not /sys, which shows the machine's own interfaces
+        f"ip link set dev {name} address {mac or _word('of', 'link/ether')}",
+        # A tag makes a frame four octets longer; what fits with it fits every link.
+        f"ip link set dev {name} mtu $(({_word('of', 'mtu')}-4)) up",
+        *(f"ip address replace {address} dev {name}" for address in addresses),
+    ]
+
+
+def _word(variable: str, after: str) -> str:
+    """The shell's way to the word that stands after another one."""
+    return f"$(echo ${variable} | sed 's|.* {after} \\([^ ]*\\).*|\\1|')"
 
 
 def _guest_lines(mac: str, addresses: Sequence[tuple[str, str]], mtu: int, datapath: str, ipv6: bool) -> list[str]:
