@@ -109,8 +109,8 @@ def join_by_hand(lab: Lab, vm: Vm) -> None:
         vm.chassis, "ovs-vsctl", "add-br", HAND_BRIDGE,
         "--", "set", "bridge", HAND_BRIDGE, f"datapath_type={lab.datapath}", "fail_mode=secure",
         "--", "add-port", HAND_BRIDGE, "hand-vxlan",
-        "--", "set", "interface", "hand-vxlan", "type=vxlan", f"options:remote_ip={peer.vtep}",
-        f"options:local_ip={here.vtep}", f"options:key={HAND_VNI}", f"options:dst_port={HAND_PORT}",
+        "--", "set", "interface", "hand-vxlan", "type=vxlan", f"options:remote_ip={peer.vteps[0].ip}",
+        f"options:local_ip={here.vteps[0].ip}", f"options:key={HAND_VNI}", f"options:dst_port={HAND_PORT}",
         "ofport_request=2",
         "--", "add-port", HAND_BRIDGE, vm.name, "--", "set", "interface", vm.name, "ofport_request=1",
     )  # fmt: skip
