@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports")
 PLANNED: Final = ("subnets", "gateways", "ranges", "excludes")
 """The columns of a network that say which addresses it has."""
-UNKNOWN_UNICAST: Final = ("flood", "drop")
-UNKNOWN_NEIGHBOR: Final = ("auto", "flood", "gateway", "drop")
-MULTICAST: Final = ("flood", "drop")
 OUTSIDE: Final = ("physical", "physical_vlan", "gateway_chassis")
 """The columns of a network that say where it goes on outside of the overlay."""
 
@@ -182,9 +179,9 @@ def described(draft: Draft) -> list[Row]:
             **{column: sorted(elements(row[column]), key=written.ip_order) for column in PLANNED},
             "mtu": optional(row["mtu"]),
             "carries": optional(row["carries"]),
-            "unknown_unicast": optional(row["unknown_unicast"]) or UNKNOWN_UNICAST[0],
-            "unknown_neighbor": optional(row["unknown_neighbor"]) or UNKNOWN_NEIGHBOR[0],
-            "multicast": optional(row["multicast"]) or MULTICAST[0],
+            "unknown_unicast": optional(row["unknown_unicast"]) or written.UNKNOWN_UNICAST[0],
+            "unknown_neighbor": optional(row["unknown_neighbor"]) or written.UNKNOWN_NEIGHBOR[0],
+            "multicast": optional(row["multicast"]) or written.MULTICAST[0],
             "vlan_transparent": optional(row["vlan_transparent"]) is True,
             **{column: optional(row[column]) for column in OUTSIDE},
             "error": row["error"],
@@ -212,11 +209,11 @@ def _columns(draft: Draft, args: Namespace) -> Row:
     if args.mtu is not None:
         row["mtu"] = as_set(written.mtu(args.mtu))
     if args.unknown_unicast is not None:
-        row["unknown_unicast"] = written.one_of("unknown unicast", args.unknown_unicast, UNKNOWN_UNICAST)
+        row["unknown_unicast"] = written.one_of("unknown unicast", args.unknown_unicast, written.UNKNOWN_UNICAST)
     if args.unknown_neighbor is not None:
-        row["unknown_neighbor"] = written.one_of("unknown neighbor", args.unknown_neighbor, UNKNOWN_NEIGHBOR)
+        row["unknown_neighbor"] = written.one_of("unknown neighbor", args.unknown_neighbor, written.UNKNOWN_NEIGHBOR)
     if args.multicast is not None:
-        row["multicast"] = written.one_of("multicast", args.multicast, MULTICAST)
+        row["multicast"] = written.one_of("multicast", args.multicast, written.MULTICAST)
     # Empty means no: a row says no more than it has to.
     if args.vlan_transparent is not None:
         transparent = written.switch("vlan-transparent", args.vlan_transparent)
