@@ -1,4 +1,4 @@
-"""`drops`: what the switches have dropped, and why. The controller is asked for fresh counters, and writes them down."""
+"""`drops`: what the switches have dropped, and why. The controller is asked for fresh counters, and writes them."""
 
 from __future__ import annotations
 
