@@ -181,7 +181,9 @@ class ChassisSession:
         secure = row.dials_in or row.remote.startswith("ssl:")
         target = controller_target(row.controller, session.local_address, self._listens, secure)
         try:
-            problems = provision(session, Wanted(row.chassis, target, row.datapath_type, self._marks(plugged.mark)))
+            marks_ = self._marks(plugged.mark)
+            wanted = Wanted(row.chassis, target, row.datapath_type, marks_, state.exits_of(name), state.mtus_of(name))
+            problems = provision(session, wanted)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
         self._tell(problems)

@@ -1,4 +1,4 @@
-"""Makes a chassis what it should be: br-int, a tunnel port for each encap, the controller. One transaction.
+"""Makes a chassis what it should be: br-int, tunnel ports, ways to physical networks, the controller. One transaction.
 
 Idempotent: it compares and writes what differs. It touches rows with our mark and no others; where a name
 is taken by somebody else it says so and does the rest.
@@ -13,16 +13,20 @@ from typing import Any, Final
 
 import ovs.db.idl
 
-from flows.model import TUNNEL_NAMES, TUNNEL_OFPORTS, Chassis, Encap
+from flows.model import GRE6, TUNNELS, Chassis, TunnelPort, is_ipv4
 from ovsdb import marks
 from ovsdb.remotes import OPENFLOW_PORT, Ssl, Tcp
 from ovsdb.session import Session
-from ovsdb.snapshot import BRIDGE, MARK, find, is_ours, only
+from ovsdb.snapshot import BRIDGE, MARK, PHYSICAL, find, is_ours, only
 
 PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 """What br-int speaks: 1.4 with us, the others so that plain `ovs-ofctl` goes on working."""
 PACKET_INS: Final = (200, 400)
 """Packets per second, and burst, that a chassis may send to the controller."""
+OURS: Final = "overlay-"
+"""What the names of our ports begin with, but for br-int's own."""
+MTU: Final = "overlay-mtu"
+"""The entry of an interface's external_ids that holds the MTU that we asked for."""
 MAX_BACKOFF_MS: Final = 1000
 """The longest a switch waits before it tries the controller again."""
 
@@ -31,13 +35,17 @@ MAX_BACKOFF_MS: Final = 1000
 class Wanted:
     """What a chassis is to be. `datapath_type` None leaves it to the chassis.
 
-    `marks` are the entries of br-int's external_ids by which the chassis remembers (`ovsdb.marks`).
+    `exits` are (physical network, bridge) pairs that br-int is to be connected to; `mtus` what the interfaces that
+    Open vSwitch itself provides are to be set to, by name. `marks` are the entries of br-int's external_ids by which
+    the chassis remembers (`ovsdb.marks`).
     """
 
     chassis: Chassis
     controller: str
     datapath_type: str | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
+    exits: tuple[tuple[str, str], ...] = ()
+    mtus: Mapping[str, int] = field(default_factory=dict)
 
 
 def datapath_id(chassis: str) -> str:
@@ -81,9 +89,14 @@ def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
             f"ovs-vsctl set bridge {BRIDGE} external_ids:{MARK[0]}={MARK[1]}",
         )
     problems = [
-        f"{TUNNEL_NAMES[encap]} is the name of a port that is not ours; rename or remove it"
-        for encap in sorted(wanted.chassis.encaps)
-        if not _free(idl, encap)
+        f"{name} is the name of a port that is not ours; rename or remove it"
+        for name in [*(tunnel.name for tunnel in needed(wanted.chassis)), *(name for _, _, name in _ends(wanted))]
+        if not _free(idl, name)
+    ]
+    problems += [
+        f"bridge {bridge_}, which leads to physical network '{physical}', is not there; ovs-vsctl add-br {bridge_}"
+        for physical, bridge_ in wanted.exits
+        if find(idl, "Bridge", bridge_) is None
     ]
     problems += [
         f"bridge {other.name} has the datapath id of our {BRIDGE}; give it another"
@@ -119,6 +132,10 @@ def withdraw(session: Session) -> None:
         for port in filter(is_ours, list(bridge.ports)):
             if port.name != BRIDGE:
                 bridge.delvalue("ports", port)
+        for other in idl.tables["Bridge"].rows.values():
+            for port in filter(is_ours, list(other.ports) if other.name != BRIDGE else []):
+                other.delvalue("ports", port)
+        _write_mtus(bridge, {})
         _remember(bridge, {})
 
     session.transact(write)
@@ -143,10 +160,32 @@ def _faults(bridge: Any) -> Iterator[str]:
                 yield f"interface {interface.name}: {only(interface.error)}"
 
 
-def _free(idl: ovs.db.idl.Idl, encap: Encap) -> bool:
-    """Whether nobody else has the name of that encap's tunnel port."""
-    rows = [find(idl, table, TUNNEL_NAMES[encap]) for table in ("Port", "Interface")]
+def needed(chassis: Chassis) -> tuple[TunnelPort, ...]:
+    """The tunnel ports that a chassis needs for its VTEPs."""
+    families = {(encap, is_ipv4(vtep.ip)) for vtep in chassis.vteps for encap in vtep.encaps}
+    return tuple(
+        tunnel
+        for tunnel in TUNNELS
+        if any(encap is tunnel.encap and _carries(tunnel, ipv4) for encap, ipv4 in families)
+    )
+
+
+def _carries(tunnel: TunnelPort, ipv4: bool) -> bool:
+    """Whether a tunnel port is for an underlay of that family: GRE has one for each."""
+    return tunnel.type == "vxlan" or (tunnel is GRE6) != ipv4
+
+
+def _free(idl: ovs.db.idl.Idl, name: str) -> bool:
+    """Whether nobody else has that name for a port."""
+    rows = [find(idl, table, name) for table in ("Port", "Interface")]
     return all(row is None or is_ours(row) for row in rows)
+
+
+def _ends(wanted: Wanted) -> Iterator[tuple[str, str, str]]:
+    """The physical network, and the names of a bridge and of our port there, for both ends of each exit."""
+    for physical, bridge in wanted.exits:
+        yield physical, BRIDGE, f"overlay-to-{bridge}"
+        yield physical, bridge, f"overlay-of-{bridge}"
 
 
 def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wanted) -> None:
@@ -184,26 +223,58 @@ def _remember(bridge: Any, wanted: Mapping[str, str]) -> None:
 
 
 def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
-    """The bridge's own port and the tunnels'; whether anything was written."""
+    """The bridge's own port, the tunnels' and those to physical networks; whether anything was written."""
+    ports: dict[tuple[str, str], Mapping[str, Any]] = {(BRIDGE, BRIDGE): {"type": "internal"}}
+    for tunnel in needed(wanted.chassis):
+        ports[BRIDGE, tunnel.name] = _tunnel_columns(wanted, tunnel)
+    ends = list(_ends(wanted))
+    for (physical, on, name), (_, _, peer) in zip(ends, [ends[place ^ 1] for place in range(len(ends))], strict=True):
+        ids = dict([MARK]) | ({PHYSICAL: physical} if on == BRIDGE else {})
+        ports[on, name] = {"type": "patch", "options": {"peer": peer}, "external_ids": ids}
+    bridges = {row.name: row for row in idl.tables["Bridge"].rows.values()} | {BRIDGE: bridge}
     changed = False
-    ports = {port.name: port for port in _now(bridge, "ports", [])}
-    if BRIDGE not in ports:
-        bridge.addvalue("ports", _insert_port(idl, transaction, BRIDGE, {"type": "internal"}))
-        changed = True
-    for encap in sorted(Encap):
-        name = TUNNEL_NAMES[encap]
-        columns = _interface_columns(wanted, encap)
-        port = ports.get(name)
-        if encap not in wanted.chassis.encaps:
-            if port is not None and is_ours(port):
-                bridge.delvalue("ports", port)
+    for name, on in sorted(bridges.items()):
+        there = {port.name: port for port in _now(on, "ports", [])}
+        for port_name, port in there.items():
+            if (name, port_name) not in ports and port_name.startswith(OURS) and is_ours(port):
+                on.delvalue("ports", port)
                 changed = True
-        elif port is None and _free(idl, encap):
-            bridge.addvalue("ports", _insert_port(idl, transaction, name, columns))
+        for place, columns in ports.items():
+            port = there.get(place[1])
+            if place[0] != name:
+                continue
+            if port is None and _free(idl, place[1]):
+                on.addvalue("ports", _insert_port(idl, transaction, place[1], columns))
+                changed = True
+            elif port is not None and is_ours(port) and place[1] != BRIDGE:
+                for interface in port.interfaces:
+                    changed |= _fill(interface, columns)
+    return _write_mtus(bridge, wanted.mtus) or changed
+
+
+def _write_mtus(bridge: Any, wanted: Mapping[str, int]) -> bool:
+    """Ask for the MTUs of interfaces that are not ours, where nobody else does; whether anything was written.
+
+    What we asked for stands in external_ids, so that it is known for ours, and an operator's own request is left alone.
+    """
+    changed = False
+    for port in _now(bridge, "ports", []):
+        for interface in port.interfaces:
+            if interface.type != "internal":
+                continue
+            ours = interface.external_ids.get(MTU)
+            if is_ours(interface) or (interface.mtu_request and str(only(interface.mtu_request)) != ours):
+                continue
+            mtu = wanted.get(interface.name)
+            if mtu is None and ours is not None:
+                interface.mtu_request = []
+                interface.delkey("external_ids", MTU)
+            elif mtu is not None and (ours != str(mtu) or not interface.mtu_request):
+                interface.mtu_request = [mtu]
+                interface.setkey("external_ids", MTU, str(mtu))
+            else:
+                continue
             changed = True
-        elif port is not None and is_ours(port):
-            for interface in port.interfaces:
-                changed |= _fill(interface, columns)
     return changed
 
 
@@ -237,11 +308,13 @@ def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
     return columns
 
 
-def _interface_columns(wanted: Wanted, encap: Encap) -> dict[str, Any]:
+def _tunnel_columns(wanted: Wanted, tunnel: TunnelPort) -> dict[str, Any]:
+    """With one VTEP packets leave from it, with several from the one that the flow says."""
+    vteps = wanted.chassis.vteps
     return {
-        "type": str(encap),
-        "options": {"remote_ip": "flow", "key": "flow", "local_ip": wanted.chassis.vtep},
-        "ofport_request": [TUNNEL_OFPORTS[encap]],
+        "type": tunnel.type,
+        "options": {"remote_ip": "flow", "key": "flow", "local_ip": vteps[0].ip if len(vteps) == 1 else "flow"},
+        "ofport_request": [tunnel.ofport],
         "external_ids": dict([MARK]),
     }
 

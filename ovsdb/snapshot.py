@@ -12,6 +12,7 @@ from typing import Any, Final
 import ovs.db.idl
 
 from flows import model
+from flows.bind import Exit
 from flows.model import (
     FLOOD_RATE,
     UNDERLAY_MTU,
@@ -33,6 +34,8 @@ BRIDGE: Final = "br-int"
 """The one integration bridge of a chassis."""
 MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
+PHYSICAL: Final = "overlay-physical"
+"""The external_ids entry of our interface that leads to a physical network: its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,16 @@ class Plugged:
     """What a chassis' own database tells: what is plugged in, and whether it reaches the controller.
 
     `datapath_type` is br-int's. `channel` is what the switch says of its OpenFlow connection, '' where it
-    has one. `mark` is the state of the overlay database that it has last seen, as it was written there.
+    has one. `mark` is the state of the overlay database that it has last seen, as it was written there. `exits` lead
+    to physical networks; `internal` are the interfaces that Open vSwitch itself provides.
     """
 
     plugs: tuple[Plug, ...] = ()
     datapath_type: str = "system"
     channel: str = ""
     mark: str | None = None
+    exits: tuple[Exit, ...] = ()
+    internal: frozenset[str] = frozenset()
 
 
 def is_ours(row: Any) -> bool:
@@ -407,6 +413,13 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
         bridge.datapath_type or "system",
         channel,
         bridge.external_ids.get("overlay-mark"),
+        tuple(
+            Exit(chassis, interface.external_ids[PHYSICAL], interface.name, only(interface.ofport, 0))
+            for port in sorted(bridge.ports, key=lambda port: str(port.name))
+            for interface in port.interfaces
+            if is_ours(interface) and PHYSICAL in interface.external_ids
+        ),
+        frozenset(i.name for port in bridge.ports for i in port.interfaces if i.type == "internal" and not is_ours(i)),
     )
 
 

@@ -48,6 +48,7 @@ _TABLES: Final[dict[str, dict[str, Any]]] = {
         "options": _MAP,
         "ofport": _INTEGER,
         "ofport_request": _INTEGER,
+        "mtu_request": _INTEGER,
         "error": _STRING,
         "external_ids": _MAP,
     },

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from flows.model import Binding, Chassis, Encap, Neighbor, Network, Overlay
+from flows.model import Binding, Chassis, Encap, Neighbor, Network, Overlay, Vtep
 
-H1 = Chassis("h1", "192.0.2.1")
-H2 = Chassis("h2", "192.0.2.2")
-H3 = Chassis("h3", "192.0.2.3", frozenset({Encap.GRE}))
+H1 = Chassis("h1", (Vtep("192.0.2.1"),))
+H2 = Chassis("h2", (Vtep("192.0.2.2"),))
+H3 = Chassis("h3", (Vtep("192.0.2.3", frozenset({Encap.GRE})),))
 RED = Network("red", "acme", 100, Encap.VXLAN)
 BLUE = Network("blue", "umbra", 200, Encap.GRE)
 
@@ -34,16 +34,19 @@ def mac(number: int) -> str:
 
 
 @st.composite
+def _vteps(draw: st.DrawFn, number: int) -> tuple[Vtep, ...]:
+    """One VTEP or two, of one family or both, with any encaps."""
+    encaps = st.sampled_from([frozenset(Encap), frozenset(Encap), frozenset({Encap.GRE}), frozenset({Encap.VXLAN})])
+    addresses = draw(
+        st.sampled_from([["192.0.2"], ["192.0.2"], ["2001:db8::"], ["192.0.2", "2001:db8::"], ["192.0.2", "192.0.3"]])
+    )
+    return tuple(Vtep(f"{net}{'' if ':' in net else '.'}{number}", draw(encaps)) for net in addresses)
+
+
+@st.composite
 def overlays(draw: st.DrawFn, chassis: int = 4, networks: int = 3, ports: int = 8) -> Overlay:
     """Any small overlay: some ports declared, some not, addresses the same in different networks."""
-    hosts = {
-        f"h{n}": Chassis(
-            f"h{n}",
-            f"192.0.2.{n}",
-            draw(st.sampled_from([frozenset(Encap), frozenset({Encap.GRE}), frozenset({Encap.VXLAN})])),
-        )
-        for n in range(1, draw(st.integers(1, chassis)) + 1)
-    }
+    hosts = {f"h{n}": Chassis(f"h{n}", draw(_vteps(n))) for n in range(1, draw(st.integers(1, chassis)) + 1)}
     nets = {
         f"n{n}": Network(f"n{n}", f"t{n}", 100 * n, draw(st.sampled_from(list(Encap))), draw(st.booleans()))
         for n in range(1, draw(st.integers(1, networks)) + 1)

@@ -7,7 +7,7 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from flows.model import TUNNEL_OFPORTS, Binding, Overlay, is_ipv4
+from flows.model import GRE6, TUNNELS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet, packet
 from topologies.topology import Topology
 
@@ -45,12 +45,14 @@ def origins(overlay: Overlay, chassis: str) -> list[dict[str, int | str]]:
     ]
     ways.append({"in_port": UNPLUGGED})
     vnis = [0, 77, *(network.vni for network in overlay.networks.values())]
-    sources = ["192.0.2.99", *(other.vtep for other in overlay.chassis.values())]
-    here = overlay.chassis[chassis].vtep
-    ways += [
-        {"in_port": ofport, "tun_id": vni, "tun_src": source, "tun_dst": here}
-        for ofport, vni, source in product(TUNNEL_OFPORTS.values(), vnis, sources)
-    ]
+    sources = ["192.0.2.99", "2001:db8::99", *(vtep.ip for other in overlay.chassis.values() for vtep in other.vteps)]
+    for here in overlay.chassis[chassis].vteps:
+        kind = "tun_" if is_ipv4(here.ip) else "tun_ipv6_"
+        ways += [
+            {"in_port": tunnel.ofport, "tun_id": vni, kind + "src": source, kind + "dst": here.ip}
+            for tunnel, vni, source in product(TUNNELS, vnis, sources)
+            if is_ipv4(source) == is_ipv4(here.ip) and (tunnel is not GRE6 or not is_ipv4(source))
+        ]
     return ways
 
 

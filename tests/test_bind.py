@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
-from flows.bind import bind
-from flows.model import Network, Plug, Port
+from flows.bind import Exit, bind
+from flows.model import Binding, Gateway, Network, Plug, Port
 
 NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra", 200)}
 PORTS = {
@@ -45,7 +48,10 @@ def test_declared_and_undeclared() -> None:
         (Plug("h1", "a", 1, vni="16777216"), "VNI 16777216 is not in"),
         (Plug("h1", "a", 1, vni="red"), "'red' is not a number"),
         (Plug("h1", "a", 1, iface_id=""), "iface-id is empty"),
-        (Plug("h1", "a", 1, attached_mac="02:00:00:00:00:08"), "neither iface-id=PORT nor overlay-vni=VNI"),
+        (
+            Plug("h1", "a", 1, attached_mac="02:00:00:00:00:08"),
+            "nor overlay-vni=VNI nor overlay-trunk=TAG=VNI",
+        ),
     ],
 )
 def test_what_can_not_be_bound_says_why(plug: Plug, words: str) -> None:
@@ -83,24 +89,111 @@ def test_hints_of_an_undeclared_port_count() -> None:
     assert [b.mac for b in bound.bindings] == ["02:00:00:00:00:08", None]
 
 
-def test_of_two_claims_the_holder_keeps_the_port() -> None:
+def where(bindings: Iterable[Binding]) -> list[tuple[str, bool]]:
+    """The chassis of bindings, and whether the port is only moving there."""
+    return [(binding.chassis, binding.standby) for binding in bindings]
+
+
+def test_a_port_that_is_plugged_in_on_two_chassis_is_moving() -> None:
+    """Both places have it, and both are told; which of them had it before is remembered."""
     claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]
     first = bind(NETWORKS, PORTS, claims, {})
-    assert [b.chassis for b in first.bindings] == ["h1"]
-    assert "is also on h1 at a" in first.problems["h2", "b"]
+    assert where(first.bindings) == [("h1", False), ("h2", True)]
+    assert "moving to h2/b" in first.problems["h1", "a"]
+    assert "moving here from h1/a" in first.problems["h2", "b"]
     held = bind(NETWORKS, PORTS, claims, {"web1": ("h2", "b")})
-    assert [b.chassis for b in held.bindings] == ["h2"]
-    assert "is also on h2 at b" in held.problems["h1", "a"]
+    assert where(held.bindings) == [("h1", True), ("h2", False)]
     # The holder gone, the other has it; and a holder without a port number does not keep it.
-    assert [b.chassis for b in bind(NETWORKS, PORTS, claims[:1], {"web1": ("h2", "b")}).bindings] == ["h1"]
+    assert where(bind(NETWORKS, PORTS, claims[:1], {"web1": ("h2", "b")}).bindings) == [("h1", False)]
     dead = [claims[0], Plug("h2", "b", -1, iface_id="web1")]
-    assert [b.chassis for b in bind(NETWORKS, PORTS, dead, {"web1": ("h2", "b")}).bindings] == ["h1"]
+    assert where(bind(NETWORKS, PORTS, dead, {"web1": ("h2", "b")}).bindings) == [("h1", False)]
+
+
+def test_of_more_claims_two_count_and_of_those_on_one_chassis_one() -> None:
+    claims = [
+        Plug("h1", "a", 1, iface_id="web1"),
+        Plug("h1", "b", 2, iface_id="web1"),
+        Plug("h2", "c", 1, iface_id="web1"),
+        Plug("h3", "d", 1, iface_id="web1"),
+    ]
+    bound = bind(NETWORKS, PORTS, claims, {})
+    assert where(bound.bindings) == [("h1", False), ("h2", True)]
+    for place in (("h1", "b"), ("h3", "d")):
+        assert "is also on h1 at a, which has the port; unplug one" in bound.problems[place]
 
 
 def test_a_claim_on_a_chassis_that_is_away_gives_way() -> None:
-    """Nobody can unplug a port on a dead host; plugged in elsewhere, it is bound there."""
+    """Nobody can unplug a port on a dead host; plugged in elsewhere, it is bound there, and there alone."""
     claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]
     held = {"web1": ("h1", "a")}
-    assert [b.chassis for b in bind(NETWORKS, PORTS, claims, held, {"h1"}).bindings] == ["h2"]
-    assert [b.chassis for b in bind(NETWORKS, PORTS, claims[:1], held, {"h1"}).bindings] == ["h1"]
-    assert [b.chassis for b in bind(NETWORKS, PORTS, claims, held, {"h1", "h2"}).bindings] == ["h1"]
+    assert where(bind(NETWORKS, PORTS, claims, held, {"h1"}).bindings) == [("h2", False)]
+    assert where(bind(NETWORKS, PORTS, claims[:1], held, {"h1"}).bindings) == [("h1", False)]
+    assert where(bind(NETWORKS, PORTS, claims, held, {"h1", "h2"}).bindings) == [("h1", False)]
+
+
+BEHIND = PORTS | {
+    "sub": Port("sub", "blue", "02:00:00:00:00:01", ("10.0.0.1",), parent="web1", tag=20, flood_rate=7),
+    "lost": Port("lost", "nowhere", "02:00:00:00:00:05", parent="web1", tag=30),
+    "idle": Port("idle", "blue", "02:00:00:00:00:06", enabled=False, parent="web1", tag=40),
+}
+
+
+def test_a_port_behind_another_is_plugged_in_with_it() -> None:
+    bound = bind(NETWORKS, BEHIND, [Plug("h1", "a", 1, iface_id="web1"), GOOD], {})
+    at = {(b.port, b.network, b.tag, b.flood_rate) for b in bound.bindings if b.chassis == "h1"}
+    rate = BEHIND["web1"].flood_rate
+    assert at == {("web1", "red", 0, rate), ("sub", "blue", 20, rate)}
+    assert "port 'lost' is in network 'nowhere', which is not declared" in bound.problems["h1", "a"]
+    alone = bind(NETWORKS, BEHIND, [Plug("h1", "a", 1, iface_id="sub"), GOOD], {})
+    assert "port 'sub' is behind port 'web1', with tag 20" in alone.problems["h1", "a"]
+
+
+def test_it_moves_with_it() -> None:
+    claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]
+    bound = bind(NETWORKS, BEHIND, claims, {})
+    assert [(b.chassis, b.tag, b.standby) for b in bound.bindings] == [
+        ("h1", 0, False), ("h1", 20, False), ("h2", 0, True), ("h2", 20, True),
+    ]  # fmt: skip
+
+
+def test_a_trunk_that_is_not_declared() -> None:
+    plug = Plug("h1", "t", 3, vni="100", trunk="10=100, 20=200")
+    bound = bind(NETWORKS, PORTS, [plug, GOOD], {})
+    assert [(b.network, b.tag) for b in bound.bindings if b.chassis == "h1"] == [("red", 0), ("red", 10), ("blue", 20)]
+    only = bind(NETWORKS, PORTS, [Plug("h1", "t", 3, trunk="20=200"), GOOD], {})
+    assert [(b.network, b.tag) for b in only.bindings if b.chassis == "h1"] == [("blue", 20)]
+    assert not bound.problems
+
+
+@pytest.mark.parametrize(
+    ("trunk", "words"),
+    [
+        ("20", "'20' is not TAG=VNI"),
+        ("0=200", "a tag in 1..4094"),
+        ("4095=200", "a tag in 1..4094"),
+        ("x=200", "'x=200' is not TAG=VNI"),
+        ("20=300", "VNI 300 is that of no declared network; overlayctl net-add"),
+        ("20=0", "VNI 0 is not in"),
+        ("30=200,30=100", "tag 30 is there twice"),
+    ],
+)
+def test_a_wrong_tag_is_named_and_the_others_count(trunk: str, words: str) -> None:
+    bound = bind(NETWORKS, PORTS, [Plug("h1", "t", 3, trunk=f"{trunk},99=100"), GOOD], {})
+    assert words in bound.problems["h1", "t"]
+    assert ("red", 99) in [(b.network, b.tag) for b in bound.bindings]
+
+
+def test_a_network_goes_on_outside_at_its_gateway_alone() -> None:
+    networks = {
+        "red": replace(NETWORKS["red"], gateway=Gateway("office", 10, "h1")),
+        "blue": replace(NETWORKS["blue"], gateway=Gateway("office", 10, "h1")),
+        "pink": Network("pink", "acme", 300, gateway=Gateway("office", 0, "h2")),
+    }
+    exits = [Exit("h1", "office", "overlay-to-br0", 5), Exit("h3", "office", "overlay-to-br0", 5)]
+    bound = bind(networks, {}, [], {}, (), exits)
+    (binding,) = bound.bindings
+    assert (binding.network, binding.chassis, binding.ofport, binding.tag) == ("blue", "h1", 5, 10)
+    assert binding.gateway
+    assert binding.learns
+    assert "VLAN 10 of physical network 'office' at h1 is that of network 'blue'" in bound.networks["red"]
+    assert "overlayctl chassis-set h2 --bridge office=BRIDGE" in bound.networks["pink"]

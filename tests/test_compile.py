@@ -12,7 +12,7 @@ from hypothesis import given
 from flows import text
 from flows.compile import compile
 from flows.flow import Goto, flow, kind_of, owned
-from flows.model import Chassis, Neighbor, Overlay
+from flows.model import Chassis, Neighbor, Overlay, Vtep
 from flows.plan import plan
 from flows.tables import CLASSIFY, DELIVER, FLOOD, FORWARD, GUARD, PIPELINE, Kind
 from tests.overlays import THREE, overlays
@@ -108,7 +108,7 @@ def test_a_pair_of_chassis_uses_an_encap_both_offer() -> None:
 
 
 def test_chassis_without_a_common_encap_are_left_out() -> None:
-    alone = replace(THREE, chassis={**THREE.chassis, "h1": Chassis("h1", "192.0.2.1", frozenset())})
+    alone = replace(THREE, chassis={**THREE.chassis, "h1": Chassis("h1", (Vtep("192.0.2.1", frozenset()),))})
     for one in compile(alone, "h1"):
         assert "tun_dst" not in text.text(one)
 

@@ -14,9 +14,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flows.compile import compile
-from flows.model import TUNNEL_OFPORTS, Binding, Neighbor, Overlay, is_ipv4
+from flows.compile.headers import tunnel_source
+from flows.model import TUNNELS as TUNNEL_PORTS
+from flows.model import Binding, Neighbor, Overlay, is_ipv4, tunnels_from
 from flows.simulate import Delivery, Journey, Packet, Switch, journey, packet
 from flows.tables import Kind
+from flows.underlay import pairs as pairs_of_vteps
 from tests.overlays import THREE, overlays
 from tests.packets import (
     ARP,
@@ -36,7 +39,7 @@ from tests.packets import (
 )
 from topologies.catalogue import TOPOLOGIES
 
-TUNNELS = frozenset(TUNNEL_OFPORTS.values())
+TUNNELS = frozenset(tunnel.ofport for tunnel in TUNNEL_PORTS)
 EXAMPLES = {"three of the tests": THREE} | {name: topology_overlay(each) for name, each in TOPOLOGIES.items()}
 Place = tuple[str, int]
 
@@ -65,7 +68,7 @@ def reaches(overlay: Overlay, one: Binding, other: Binding | Neighbor) -> bool:
     """Whether two places of a network can reach each other: on one chassis, or the chassis share an encap."""
     if one.chassis == other.chassis:
         return True
-    return bool(overlay.chassis[one.chassis].encaps & overlay.chassis[other.chassis].encaps)
+    return any(pairs_of_vteps(overlay.chassis[one.chassis], overlay.chassis[other.chassis]))
 
 
 def others(overlay: Overlay, source: Binding) -> list[Binding]:
@@ -143,12 +146,16 @@ def believed_only_from_a_member(overlay: Overlay, chassis: str, arrived: Packet,
     It is answered by nobody, told to nobody, and goes into no tunnel.
     """
     here = overlay.chassis[chassis]
+    source = tuple(item for item in arrived.items if item[0] in ("tun_src", "tun_ipv6_src"))
     senders = {
         other.name
         for other in overlay.chassis.values()
         if other.name != chassis
-        and packet(tun_src=other.vtep)["tun_src"] == arrived["tun_src"]
-        and any(TUNNEL_OFPORTS[encap] == arrived["in_port"] for encap in here.encaps & other.encaps)
+        and any(
+            packet(**tunnel_source(there.ip)).items == source
+            and arrived["in_port"] in {t.ofport for t in tunnels_from(encap, there.ip)}
+            for encap, _, there in pairs_of_vteps(here, other)
+        )
     }
     members = [b for b in overlay.bindings if overlay.networks[b.network].vni == arrived["tun_id"]]
     local = {place(b) for b in members if b.chassis == chassis}

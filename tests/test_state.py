@@ -250,8 +250,8 @@ def test_chassis_without_a_common_encap_say_so() -> None:
     other = ChassisRow(Chassis("h1", (Vtep("192.0.2.1", frozenset({Encap.VXLAN})),)), "tcp:198.51.100.1:6640")
     state = store(WEB1, WEB2)
     state.declare(declared(chassis={"h1": other, "h2": alone}), LastKnown())
-    assert "shares no encap with h2" in state.status().chassis["h1"].error
-    assert "shares no encap with h1" in state.status().chassis["h2"].error
+    assert "shares no encap and address family with h2" in state.status().chassis["h1"].error
+    assert "shares no encap and address family with h1" in state.status().chassis["h2"].error
 
 
 EVENTS = st.lists(
