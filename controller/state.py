@@ -353,8 +353,7 @@ class State:
             installed = min(known.cur_cfg, known.provisioned_cfg)
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            said = "; ".join(filter(None, [error, declared[name].fault if name in declared else ""]))
-            chassis[name] = ChassisStatus(state, said, datapath, known.datapath_id, installed, known.flows)
+            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)
         at: dict[Place, dict[int, Binding]] = {}
         for binding in self.overlay.bindings:
             at.setdefault((binding.chassis, binding.interface), {})[binding.tag] = binding

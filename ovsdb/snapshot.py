@@ -42,16 +42,15 @@ PHYSICAL: Final = "overlay-physical"
 class ChassisRow:
     """A declared chassis and how it is reached: its OVSDB remote, and what the operator fixed about it.
 
-    `fault` says what of its declaration is not done, '' for nothing; `details` is the whole of it, as JSON.
-    `takes_over`: it is taken even from another overlay database. `controller` is the OpenFlow target it is
-    to use, None for our own address; `datapath_type` None for what the chassis can.
+    `details` is the whole of its declaration, as JSON. `takes_over`: it is taken even from another overlay database.
+    `controller` is the OpenFlow target it is to use, None for our own address; `datapath_type` None for what the
+    chassis can.
     """
 
     chassis: Chassis
     remote: str
     datapath_type: str | None = None
     controller: str | None = None
-    fault: str = ""
     details: str = ""
     takes_over: bool = False
 
@@ -211,7 +210,6 @@ def _chassis(row: Any) -> ChassisRow:
         row.ovsdb,
         only(row.datapath_type),
         only(row.controller),
-        "",
         json.dumps(details, sort_keys=True),
         row.external_ids.get(TAKE_OVER) == "true",
     )

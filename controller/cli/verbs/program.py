@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs.verb import ALONE, Verb, arg
+from controller.cli.verbs.verb import ALONE, DATABASE, Verb, arg
 
 SHOW_JSON: Final = """\
 --format json prints one object:
@@ -43,6 +43,22 @@ LOOK: Final = (
         epilog="Wrong are: an alarm, what show lists under Problems, and addresses outside of the subnets.\n"
         "Ports that are plugged in nowhere are listed, and no fault.\n"
         "exit codes: 0 nothing is wrong; 1 something is, or it could not be found out",
+    ),
+    Verb(
+        "drops",
+        "ask what the switches have dropped, and why",
+        "drops:drops",
+        (
+            arg("--chassis", metavar="CHASSIS", help="only at this chassis", complete="Chassis"),
+            arg("--network", metavar="NETWORK", help="only of this network", complete="Network"),
+            arg("--port", metavar="PORT", help="only what this declared port has sent", complete="Port"),
+            arg("--all", action="store_true", help="also what has dropped nothing"),
+            arg("--last", action="store_true", help="what the controller read last, without asking it anew"),
+        ),
+        ("drops", "drops --network red --format json", "drops --chassis h1 --port web1 --all"),
+        kind=DATABASE,
+        epilog="It waits for the controller, which reads the counters of all switches, as long as --timeout says;\n"
+        "exit code 3 when it does not answer. A counter begins anew when its flow is made anew.",
     ),
     Verb(
         "sync",
