@@ -18,7 +18,7 @@ from flows.model import Binding, Chassis, Encap, Neighbor, Overlay, Plug
 from flows.mtu import Carried, carried, network_mtu, not_carried
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
-from ovsdb.status import BindingStatus, ChassisStatus, NetworkStatus, Pending, Status
+from ovsdb.status import BindingStatus, ChassisStatus, Drop, Drops, NetworkStatus, Pending, Status
 from ovsdb.trust import beyond, objection
 
 LOG = logging.getLogger("overlay.state")
@@ -56,6 +56,7 @@ class State:
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
+    _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._strange = Strange(self.noted)
@@ -108,6 +109,8 @@ class State:
         self._complete()
         self.derive(other_rows)
         self._complete()
+        if before is not None and before.drops_asked != declared.drops_asked:
+            self.changed()
 
     def plug(
         self, chassis: str, plugged: Plugged, problems: tuple[str, ...] = (), provisioned: int | None = None
@@ -293,6 +296,24 @@ class State:
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
 
+    def asked_to_count(self, chassis: str) -> int:
+        """The number of the request for counters that the chassis has not answered yet, 0 for none."""
+        asked = self.declared.drops_asked if self.declared is not None else 0
+        return asked if asked > self._drops.get(chassis, (0, ()))[0] else 0
+
+    def count(self, chassis: str, asked: int, drops: tuple[Drop, ...]) -> None:
+        """Store what a chassis has dropped, in answer to that request."""
+        self._drops[chassis] = (asked, drops)
+        self.noted()
+
+    def _all_drops(self) -> Drops | None:
+        """The answer to the latest request, once every chassis that is connected has given its own."""
+        asked = self.declared.drops_asked if self.declared is not None else 0
+        waiting = [name for name, known in self.chassis.items() if known.connected and self.asked_to_count(name)]
+        if not asked or waiting:
+            return None
+        return Drops(asked, tuple(drop for name in sorted(self._drops) for drop in self._drops[name][1]))
+
     def pend(self, pending: Pending) -> None:
         """Store that a chassis dialled in that is not declared."""
         self.pending[pending.name] = pending
@@ -364,6 +385,7 @@ class State:
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
             networks=self._networks(),
+            drops=self._all_drops(),
         )
 
     def _networks(self) -> dict[str, NetworkStatus]:
