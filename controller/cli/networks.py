@@ -15,7 +15,7 @@ from ovsdb.rpc import Row, as_set, elements, optional
 if TYPE_CHECKING:
     from flows.ipam import Plan
 
-COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports")
+COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports", "mtu", "carries")
 PLANNED: Final = ("subnets", "gateways", "ranges", "excludes")
 """The columns of a network that say which addresses it has."""
 UNKNOWN_UNICAST: Final = ("flood", "drop")
@@ -108,6 +108,10 @@ def show_one(draft: Draft, args: Namespace) -> None:
     row = draft.get("Network", args.name)
     uses = ipam.use(plan(row), [address["ip"] for address in draft.where("Address", network=row["_uuid"])])
     (known,) = (each for each in described(draft) if each["name"] == args.name)
+    from controller.cli.check_mtu import narrowest
+
+    least = narrowest(draft)[row["encap"]]
+    known["narrowest"] = f"{least['chassis'][0]} and {least['chassis'][1]}: {least['how']}" if least else None
     known["use"] = [{"subnet": use.subnet, "used": use.used, "free": use.free, "others": use.others} for use in uses]
     print_row(draft, known, args)
 
@@ -126,8 +130,10 @@ def described(draft: Draft) -> list[Row]:
             "ports": members[uuid],
             **{column: sorted(elements(row[column]), key=written.ip_order) for column in PLANNED},
             "mtu": optional(row["mtu"]),
+            "carries": optional(row["carries"]),
             "unknown_unicast": optional(row["unknown_unicast"]) or UNKNOWN_UNICAST[0],
             "description": row["description"],
+            "error": row["error"],
         }
         for uuid, row in sorted(draft.read("Network").items(), key=lambda item: item[1]["name"])
     ]

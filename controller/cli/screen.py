@@ -140,7 +140,7 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
             yield ""
         yield (
             f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
-            f"{network['encap']}" + (f", MTU {network['mtu']}" if network["mtu"] else "")
+            f"{network['encap']}{_mtu(network)}"
         )
         for subnet in network["subnets"]:
             router = f", gateway {subnet['gateway']}" if subnet["gateway"] else ""
@@ -168,6 +168,14 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
                 painted,
             )
         yield from _more("    ", left, "overlayctl neighbor-list")
+
+
+def _mtu(network: dict[str, Any]) -> str:
+    """What the hosts of a network should use: as declared, else what its tunnels carry and why."""
+    if network["mtu"]:
+        return f", MTU {network['mtu']} (declared)"
+    least = network["carries"]
+    return f", MTU {least['mtu']} ({least['how']})" if least else ""
 
 
 def _count(number: int) -> str:
