@@ -55,8 +55,8 @@ class State:
     _network_problems: Mapping[str, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
-    _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
     _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
+    _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
 
     def __post_init__(self) -> None:
         self._strange = Strange(self.noted)

@@ -5,6 +5,7 @@ It reads what is declared and computes as the controller does; nothing is sent.
 
 from __future__ import annotations
 
+import ipaddress
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from controller.cli.draft import Draft
 from controller.cli.errors import listed
 from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
-from flows import model
 from flows.model import UNDERLAY_MTU, Chassis, Encap, Network, Vtep
 from flows.mtu import LEAST_IPV6, Carried, carried, not_carried, pair
 from ovsdb.rpc import Row, elements, optional
@@ -40,7 +40,7 @@ def hosts(draft: Draft) -> dict[str, Chassis]:
 def _vteps(rows: Iterable[Row]) -> Iterator[Vtep]:
     for row in sorted(rows, key=lambda row: row["ip"]):
         try:
-            ip = model.ip(row["ip"])
+            ip = str(ipaddress.ip_address(row["ip"]))
         except ValueError:
             continue  # the controller says so
         encaps = frozenset(map(Encap, elements(row["encaps"]))) or frozenset(Encap)
@@ -102,9 +102,9 @@ def check(draft: Draft, args: Namespace) -> None:
     if len(flat) > MOST:
         draft.say(f"and {len(flat) - MOST} more pairs, which carry no less; overlayctl check mtu --format csv")
     draft.lines += [escaped(line) for each in checked for line in _told(each, known)]
-    draft.lines += [
-        f"of VTEP {listed(assumed)} no MTU is declared: {UNDERLAY_MTU} is assumed; overlayctl set Vtep IP mtu=BYTES"
-    ] * bool(assumed)
+    if assumed:
+        said = f"of VTEP {listed(assumed)} no MTU is declared, and {UNDERLAY_MTU} assumed"
+        draft.say(f"{said}; if that is wrong: overlayctl chassis-set CHASSIS --vtep-mtu BYTES")
     draft.lines += map(escaped, findings or ["nothing is wrong"])
 
 
@@ -160,8 +160,8 @@ def _findings(each: _Checked, known: Mapping[str, Chassis]) -> Iterator[str]:
     least = carried(members, each.network.encap)
     if each.ipv6 and least is not None and least.mtu < LEAST_IPV6:
         yield (
-            f"network {each.network.name}: {least.one} and {least.other} carry {least.mtu} ({least}), and IPv6 needs "
-            f"{LEAST_IPV6} (RFC 8200); raise the MTU of the underlay, and overlayctl set Vtep {least.local} mtu=BYTES"
+            f"network {each.network.name}: {least.one} and {least.other} carry {least.mtu} ({least}), but IPv6 needs "
+            f"{LEAST_IPV6} (RFC 8200); raise the underlay's MTU, then overlayctl chassis-set {least.one} --vtep-mtu N"
         )
 
 
