@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from flows.flow import Flow, kind_of
-from flows.tables import FDB, Kind
+from flows.tables import FDB, TOLD_TABLE, Kind
 
 Key = tuple[int, int, int]
 """(table id, priority, cookie) of a flow."""
@@ -42,6 +43,9 @@ def plan(desired: Iterable[Flow], installed: Collection[Key]) -> Plan:
     return Plan(tuple(adds), tuple(stale))
 
 
+_LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
+
+
 def learned(key: Key) -> bool:
     """Whether this is the key of a flow that the switch learned by itself."""
-    return key[0] == FDB.id and kind_of(key[2]) is Kind.LEARNED
+    return (key[0], kind_of(key[2])) in _LEARNED

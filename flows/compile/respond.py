@@ -23,7 +23,7 @@ _ROUTER: Final = 0x80000000
 _TARGET_OPTION: Final = 2
 """Target Link-layer Address (RFC 4861, section 4.6.1)."""
 ASKER: Final = "0e:00:00:00:00:01"
-"""From where the controller asks whether a neighbor is still there."""
+"""From where the controller asks whether a neighbor is still there. Nothing is ever delivered there."""
 
 
 def respond(view: View) -> Iterator[Flow]:
@@ -56,8 +56,11 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
         "arp_op": REQUEST,
         "arp_tpa": known.ip,
     }
-    if known.local:
+    if _may_be_here(view, known):
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_sha": known.mac}, [Goto(FORWARD)])
+    if known.learned and view.tells:
+        # Gratuitous ARP (RFC 5944, section 4.6) of who has the address from now on: all shall hear it.
+        yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_spa": known.ip}, [Goto(FORWARD)])
     answer = (
         Move("eth_src", "eth_dst"),
         set_field("eth_src", known.mac),
@@ -77,7 +80,7 @@ def _solicitation(view: View, known: Known) -> Iterator[Flow]:
     The solicitation's option becomes the advertisement's; one without an option is left to the neighbor.
     """
     asked: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **SOLICITS, "nd_target": known.ip}
-    if known.local:
+    if _may_be_here(view, known):
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "eth_src": known.mac}, [Goto(FORWARD)])
     answer: tuple[Action, ...] = (
         Move("eth_src", "eth_dst"),
@@ -90,6 +93,11 @@ def _solicitation(view: View, known: Known) -> Iterator[Flow]:
         Goto(ADVERTISE),
     )
     yield flow(RESPOND, Kind.ANSWER, 100, asked, answer)
+
+
+def _may_be_here(view: View, known: Known) -> bool:
+    """Whether a neighbor may speak from a port of this chassis; a learned one moves unasked."""
+    return known.local or (known.learned and view.tells)
 
 
 def misses() -> Iterator[Flow]:

@@ -84,12 +84,18 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A known neighbor. `local`: it is behind a port of this chassis. `router`: it may forward packets (RFC 4861)."""
+    """A known neighbor.
+
+    `local`: its MAC may be behind a port of this chassis; `ofport` is the one it is known to be behind, 0 for none.
+    `router`: it may forward packets (RFC 4861). `learned`: it is not declared, so it may move and be forgotten.
+    """
 
     ip: str
     mac: str
     local: bool
     router: bool = False
+    ofport: int = 0
+    learned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,11 @@ class View:
         """Every MAC whose place is known, sorted."""
         behind = {mac for member in self.members for mac in member.macs}
         return tuple(sorted(behind | {mac for port in self.ports for mac in port.macs}))
+
+    @property
+    def tells(self) -> bool:
+        """Whether a port here may speak for an address that is not declared for it alone."""
+        return any(port.tells for port in self.ports)
 
 
 def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -147,32 +158,35 @@ def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> dict[str, tuple[str, str]]:
-    """The MAC of each known address of a network, and the chassis it is on.
+def known_neighbors(bindings: Sequence[Binding], learned: Iterable[Neighbor]) -> dict[str, tuple[str, Binding]]:
+    """The MAC of each known address of a network, and where it is.
 
     What is declared wins over what the operator noted on an undeclared port, and that over what was
     learned: a tenant's packet can't take an address that was given to somebody else.
     """
-    found: dict[str, tuple[str, str]] = {}
+    places = {(binding.chassis, binding.interface): binding for binding in bindings}
+    found: dict[str, tuple[str, Binding]] = {}
     for neighbor in sorted(learned, key=lambda neighbor: (neighbor.ip, neighbor.mac)):
-        found[neighbor.ip] = (neighbor.mac, neighbor.chassis)
+        place = places.get((neighbor.chassis, neighbor.interface))
+        if place is not None:
+            found[neighbor.ip] = (neighbor.mac, place)
     return found | declared_neighbors(bindings)
 
 
-def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, tuple[str, str]]:
+def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, tuple[str, Binding]]:
     """The same, but for what was learned. A port with an IPv6 address has a link-local one as well.
 
     While a port is moving it is where it was.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, Binding]] = {}
     ordered = sorted(bindings, key=lambda b: (b.port is not None, not b.standby, b.chassis, b.interface, b.tag))
     for binding in ordered:
         if binding.mac is None:
             continue
         for ip in binding.ips:
-            found[ip] = (binding.mac, binding.chassis)
+            found[ip] = (binding.mac, binding)
         if binding.secure and not all(map(is_ipv4, binding.ips)):
-            found[link_local(binding.mac)] = (binding.mac, binding.chassis)
+            found[link_local(binding.mac)] = (binding.mac, binding)
     return found
 
 
@@ -204,7 +218,8 @@ def _view(
     # Who can't be reached is not answered for: no answer says more than lost packets do.
     reached = {chassis, *members}
     seen = [binding for binding in bindings if binding.chassis in reached]
-    known = known_neighbors(seen, [neighbor for neighbor in learned if neighbor.chassis in reached])
+    declared = declared_neighbors(seen)
+    known = known_neighbors(seen, learned)
     routers = {mac for binding in seen if May.ROUTER in binding.may for mac in binding.macs}
     routers |= {known[ip][0] for ip in network.routers if ip in known}
     ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
@@ -213,8 +228,20 @@ def _view(
         network.vni,
         ports,
         tuple(sorted(members.values(), key=lambda member: member.way)),
-        tuple(Known(ip, mac, on == chassis or mac in own, mac in routers) for ip, (mac, on) in sorted(known.items())),
-        tuple(sorted(declared_neighbors(seen))) if not all(port.restricted for port in ports) else (),
+        tuple(
+            Known(
+                ip,
+                mac,
+                at.chassis == chassis or mac in own,
+                # Of what is learned behind a port that routers may be behind, one that is none is not known from one
+                # that is; and a host that is told that its router is none no longer sends to it.
+                mac in routers or (ip not in declared and May.ROUTER in at.may),
+                at.ofport if at.chassis == chassis else 0,
+                ip not in declared,
+            )
+            for ip, (mac, at) in sorted(known.items())
+        ),
+        tuple(sorted(declared)) if not all(port.restricted for port in ports) else (),
         _asks(network, bindings, known),
         (_gateway(network, known, True), _gateway(network, known, False)),
         network.drops_unknown,
@@ -253,7 +280,7 @@ def _member(here: Chassis, there: Chassis, network: Network, bindings: Sequence[
 
 
 def _asks(
-    network: Network, bindings: Sequence[Binding], known: Mapping[str, tuple[str, str]]
+    network: Network, bindings: Sequence[Binding], known: Mapping[str, tuple[str, Binding]]
 ) -> tuple[UnknownNeighbor, UnknownNeighbor]:
     """What becomes of a request for an unknown address, by family."""
     wanted = network.unknown_neighbor
@@ -268,7 +295,7 @@ def _asks(
     return four, six
 
 
-def _gateway(network: Network, known: Mapping[str, tuple[str, str]], ipv4: bool) -> str:
+def _gateway(network: Network, known: Mapping[str, tuple[str, Binding]], ipv4: bool) -> str:
     """The MAC of the network's gateway of a family, '' where there is none or it is not known yet."""
     return next((known[ip][0] for ip in network.routers if is_ipv4(ip) == ipv4 and ip in known), "")
 
