@@ -14,11 +14,11 @@ from controller.packet_in import Arp
 from controller.strange import Strange
 from flows.bind import Exit, Place, bind
 from flows.compile.view import unreachable_pairs
-from flows.model import Binding, Neighbor, Overlay, Plug
-from flows.mtu import network_mtu
+from flows.model import Binding, Chassis, Encap, Neighbor, Overlay, Plug
+from flows.mtu import Carried, carried, network_mtu, not_carried
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
-from ovsdb.status import BindingStatus, ChassisStatus, NetworkStatus, Pending, Status
+from ovsdb.status import BindingStatus, ChassisStatus, Drop, Drops, NetworkStatus, Pending, Status
 from ovsdb.trust import beyond, objection
 
 LOG = logging.getLogger("overlay.state")
@@ -55,6 +55,8 @@ class State:
     _network_problems: Mapping[str, str] = field(default_factory=dict)
     _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
     _since: dict[Binding, int] = field(default_factory=dict)
+    _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
+    _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
 
     def __post_init__(self) -> None:
         self._strange = Strange(self.noted)
@@ -107,6 +109,8 @@ class State:
         self._complete()
         self.derive(other_rows)
         self._complete()
+        if before is not None and before.drops_asked != declared.drops_asked:
+            self.changed()
 
     def plug(
         self, chassis: str, plugged: Plugged, problems: tuple[str, ...] = (), provisioned: int | None = None
@@ -210,10 +214,20 @@ class State:
         found = {}
         for binding in self.overlay.bindings:
             if binding.chassis == chassis and binding.interface in known.plugged.internal and not binding.tag:
-                mtu = network_mtu(self.overlay.networks[binding.network], self.overlay.chassis)
+                network = self.overlay.networks[binding.network]
+                mtu = network_mtu(network, self._least(network.encap))
                 if mtu is not None:
                     found[binding.interface] = mtu
         return found
+
+    def _least(self, encap: Encap) -> Carried | None:
+        """The least that any two chassis carry, for networks that prefer an encap; looked for once."""
+        if self._carried[0] is not self.overlay.chassis:
+            self._carried = (self.overlay.chassis, {})
+        found = self._carried[1]
+        if encap not in found:
+            found[encap] = carried(self.overlay.chassis.values(), encap)
+        return found[encap]
 
     def _exits(self) -> Iterable[Exit]:
         """The interfaces that lead to physical networks, as each chassis says."""
@@ -281,6 +295,24 @@ class State:
             known.applied, known.flows, known.refused = version, flows, refused
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
+
+    def asked_to_count(self, chassis: str) -> int:
+        """The number of the request for counters that the chassis has not answered yet, 0 for none."""
+        asked = self.declared.drops_asked if self.declared is not None else 0
+        return asked if asked > self._drops.get(chassis, (0, ()))[0] else 0
+
+    def count(self, chassis: str, asked: int, drops: tuple[Drop, ...]) -> None:
+        """Store what a chassis has dropped, in answer to that request."""
+        self._drops[chassis] = (asked, drops)
+        self.noted()
+
+    def _all_drops(self) -> Drops | None:
+        """The answer to the latest request, once every chassis that is connected has given its own."""
+        asked = self.declared.drops_asked if self.declared is not None else 0
+        waiting = [name for name, known in self.chassis.items() if known.connected and self.asked_to_count(name)]
+        if not asked or waiting:
+            return None
+        return Drops(asked, tuple(drop for name in sorted(self._drops) for drop in self._drops[name][1]))
 
     def pend(self, pending: Pending) -> None:
         """Store that a chassis dialled in that is not declared."""
@@ -352,16 +384,29 @@ class State:
             tuple(self.pending[name] for name in sorted(self.pending)),
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
-            networks={
-                name: NetworkStatus(None, "; ".join(filter(None, self._network_faults(name))))
-                for name in (self.declared.networks if self.declared is not None else {})
-            },
+            networks=self._networks(),
+            drops=self._all_drops(),
         )
 
-    def _network_faults(self, network: str) -> tuple[str, str]:
-        """What is wrong with how a network is declared, and with how it is connected."""
-        declared = self._read.network_faults.get(network, "") if self._read is not None else ""
-        return declared, self._network_problems.get(network, "")
+    def _networks(self) -> dict[str, NetworkStatus]:
+        """What each network's tunnels carry, and what is wrong with how it is declared, connected, or with its MTU."""
+        if self.declared is None:
+            return {}
+        members: dict[str, set[str]] = {}
+        for binding in self.overlay.bindings:
+            members.setdefault(binding.network, set()).add(binding.chassis)
+        found = {}
+        for name, network in self.declared.networks.items():
+            least = self._least(network.encap)
+            chassis = [self.overlay.chassis[each] for each in members.get(name, ()) if each in self.overlay.chassis]
+            faults = (
+                self._read.network_faults.get(name, "") if self._read is not None else "",
+                self._network_problems.get(name, ""),
+                not_carried(network, chassis),
+            )
+            carries = least.mtu if least is not None else None
+            found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
+        return found
 
     def _is_ours(self, chassis: str) -> bool:
         """Whether a chassis remembers that it belongs to this overlay database."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
-from flows.model import Encap, ip, mac
+from flows.model import Encap, Vtep, ip, is_ipv4, mac
+from flows.underlay import way
 from topologies import controller, probes, state, wiring
 from topologies.catalogue import TOPOLOGIES
 from topologies.topology import (
     CONTROLLER,
-    VM_MTU,
+    PhysicalHost,
     Topology,
     Vm,
     from_json,
@@ -19,7 +22,11 @@ from topologies.topology import (
     management_address,
     members,
     problems,
+    reaches,
     to_json,
+    vm,
+    vm_mtu,
+    vteps_by_underlay,
 )
 
 EACH = pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
@@ -32,14 +39,16 @@ def test_consistent(topology: Topology) -> None:
     assert topology.title
     drawn = (*topology.chassis, *topology.vms, *topology.networks)
     assert all(each.name in topology.picture for each in drawn)
-    assert all(each.vtep in topology.picture for each in topology.chassis)
+    assert all(vtep.ip in topology.picture for each in topology.chassis for vtep in each.vteps)
+    assert all(each.name in topology.picture and each.ip in topology.picture for each in topology.hosts)
     assert all(f"VNI {each.vni}" in topology.picture for each in topology.networks)
 
 
 @EACH
 def test_addresses_are_canonical(topology: Topology) -> None:
     assert all((vm.mac, vm.ip) == (mac(vm.mac), ip(vm.ip)) for vm in topology.vms)
-    assert all(chassis.vtep == ip(chassis.vtep) for chassis in topology.chassis)
+    assert all(vtep.ip == ip(vtep.ip) for chassis in topology.chassis for vtep in chassis.vteps)
+    assert all((host.mac, host.ip) == (mac(host.mac), ip(host.ip)) for host in topology.hosts)
 
 
 @EACH
@@ -48,7 +57,9 @@ def test_names_fit(topology: Topology) -> None:
     lines = wiring.batch("lab", topology).splitlines()
     words = [line.split() for line in lines if line.startswith("link add")]
     names = [word for line in words for word in (line[3], line[10])]
-    assert len(names) == 2 * (1 + 2 * len(topology.chassis) + len(topology.vms))
+    nics = sum(1 + len(vteps_by_underlay(topology, each)) + len(each.bridges) for each in topology.chassis)
+    assert len(names) == 2 * (1 + nics + len(topology.vms) + len(topology.hosts))
+    assert all(count == 1 for count in Counter((line[5], line[3]) for line in words).values())
     assert max(map(len, names)) <= 15
 
 
@@ -64,7 +75,8 @@ def test_fabric_addresses_are_distinct(topology: Topology) -> None:
     assert len(set(management)) == len(names)
     macs = [interface_mac(address, wiring.MANAGEMENT) for address in management]
     for kind in (wiring.VTEP, wiring.NIC):
-        macs += [interface_mac(each.vtep, kind) for each in topology.chassis]
+        for each in topology.chassis:
+            macs += [interface_mac(vteps[0].ip, kind) for vteps in vteps_by_underlay(topology, each).values()]
     assert len(set(macs)) == len(macs)
     assert [mac(each) for each in macs] == macs  # unicast
     assert all(int(each[:2], 16) & 2 for each in macs)  # locally administered
@@ -79,11 +91,49 @@ def test_the_two_tenants_have_the_very_same_addresses() -> None:
 def test_mixed_encap_needs_gre_for_one_chassis() -> None:
     h3 = TOPOLOGIES["mixed_encap"].chassis[2]
     assert h3.encaps == {Encap.GRE}
-    assert controller.chassis_add(TOPOLOGIES["mixed_encap"], h3)[-2:] == ["--encap", "gre"]
+    assert controller.chassis_add(TOPOLOGIES["mixed_encap"], h3)[-2:] == ["--vtep", "192.0.2.3=gre"]
+
+
+def test_dual_stack_has_every_way_and_one_pair_without() -> None:
+    """A network spans both families; of one pair no packet gets to the other."""
+    plan = TOPOLOGIES["dual_stack"]
+    found = {
+        (one.name, other.name): (used.encap, is_ipv4(used.remote)) if used is not None else None
+        for one, other in combinations(plan.chassis, 2)
+        for used in [way(one, other, Encap.VXLAN)]
+    }
+    assert found == {
+        ("h1", "h2"): (Encap.VXLAN, True),
+        ("h1", "h3"): None,
+        ("h1", "h4"): (Encap.GRE, True),
+        ("h2", "h3"): (Encap.VXLAN, False),
+        ("h2", "h4"): (Encap.VXLAN, False),
+        ("h3", "h4"): (Encap.VXLAN, False),
+    }
+    one, two, three = (vm(plan, name) for name in ("web1", "web2", "web3"))
+    assert (reaches(plan, one, two), reaches(plan, two, three), reaches(plan, one, three)) == (True, True, False)
+    assert not reaches(plan, two, vm(plan, "db2"))
+    added = controller.chassis_add(plan, plan.chassis[3])
+    assert added[-2:] == ["--vtep", "192.0.2.4=gre,2001:db8::4=vxlan"]
+
+
+def test_a_chassis_has_a_nic_in_each_underlay_that_it_is_in() -> None:
+    plan = TOPOLOGIES["two_underlays"]
+    batch = wiring.batch("lab", plan)
+    for cable in ("u-h1 netns", "u1-h1 netns", "u1-h3 netns"):
+        assert f"link add name {cable}" in batch
+    assert "name u-h3" not in batch
+    lone = replace(plan.chassis[2], vteps=(Vtep("198.18.0.1"),))
+    assert problems(replace(plan, chassis=(*plan.chassis[:2], lone))) == [
+        "h3 has VTEP 198.18.0.1, which is in no underlay"
+    ]
+    stray = PhysicalHost("nas", "cellar", "06:00:00:00:00:01", "10.0.0.101")
+    assert "physical network 'cellar', which no chassis has a bridge to" in problems(replace(plan, hosts=(stray,)))[0]
 
 
 def test_a_vm_fits_the_underlay_in_vxlan() -> None:
-    assert VM_MTU + 14 + 8 + 8 + 20 <= 1500
+    assert vm_mtu(TWO) == 1450 == 1500 - 14 - 8 - 8 - 20
+    assert vm_mtu(TOPOLOGIES["dual_stack"]) == 1430
 
 
 @pytest.mark.parametrize(

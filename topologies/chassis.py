@@ -13,7 +13,7 @@ from typing import Final
 
 from topologies import namespaces, wiring
 from topologies.processes import Process, identify, wait_until
-from topologies.topology import Chassis, interface_mac
+from topologies.topology import Chassis, Topology, interface_mac, vteps_by_underlay
 
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
 MANAGER: Final = ("ovs-vsctl", "set-manager", "ptcp:6640")
@@ -73,13 +73,14 @@ def start_database(netns: str, directory: Path) -> Process:
     return _of_pidfile(directory, "ovsdb-server")
 
 
-def start_switch(netns: str, directory: Path, chassis: Chassis, datapath: str) -> Process:
-    """Start the chassis' ovs-vswitchd; with the userspace datapath, see that it has its VTEP address."""
+def start_switch(netns: str, directory: Path, topology: Topology, chassis: Chassis, datapath: str) -> Process:
+    """Start the chassis' ovs-vswitchd; with the userspace datapath, see that it has its VTEPs' addresses."""
     env = environment(directory)
     namespaces.run(netns, ["ovs-vswitchd", "--pidfile", "--detach", "--log-file", "-vconsole:off"], env=env)
     process = _of_pidfile(directory, "ovs-vswitchd")
     if datapath == "netdev":
-        add_vtep_bridge(netns, directory, chassis)
+        add_vtep_bridges(netns, directory, topology, chassis)
+    add_physical_bridges(netns, directory, chassis, datapath)
     return process
 
 
@@ -90,20 +91,30 @@ def introduce(netns: str, directory: Path, chassis: Chassis) -> None:
     namespaces.run(netns, argv, env=environment(directory))
 
 
-def add_vtep_bridge(netns: str, directory: Path, chassis: Chassis) -> None:
-    """The operator's bridge beneath the tunnels: the underlay NIC a port, the VTEP address on its interface.
+def add_vtep_bridges(netns: str, directory: Path, topology: Topology, chassis: Chassis) -> None:
+    """The operator's bridge beneath the tunnels, in each underlay: the NIC a port, the addresses on its interface.
 
     Userspace tunnels look up their way out in Open vSwitch itself, so a bridge must have the address. Its
     interface dies with ovs-vswitchd; the same call brings it back.
     """
-    bridge = wiring.VTEP_BRIDGE
-    mac = interface_mac(chassis.vtep, wiring.VTEP)
+    for number, vteps in vteps_by_underlay(topology, chassis).items():
+        bridge = wiring.vtep_bridge(number)
+        mac = interface_mac(vteps[0].ip, wiring.VTEP)
+        _add_bridge(netns, directory, bridge, "netdev", wiring.underlay_nic(number), f"other_config:hwaddr={mac}")
+        namespaces.script(netns, [_wait_for_interface(bridge), *wiring.vtep_lines(bridge, vteps)])
+
+
+def add_physical_bridges(netns: str, directory: Path, chassis: Chassis, datapath: str) -> None:
+    """The operator's bridges to physical networks, the NIC a port of each, as on any host that has such."""
+    for physical, bridge in chassis.bridges:
+        _add_bridge(netns, directory, bridge, datapath, wiring.physical_nic(physical))
+
+
+def _add_bridge(netns: str, directory: Path, bridge: str, datapath: str, nic: str, *settings: str) -> None:
     argv = ["ovs-vsctl", "--timeout=20", "--may-exist", "add-br", bridge]
-    argv += ["--", "set", "Bridge", bridge, "datapath_type=netdev", "fail_mode=standalone"]
-    argv += [f"other_config:hwaddr={mac}"]
-    argv += ["--", "--may-exist", "add-port", bridge, wiring.UNDERLAY_NIC]
+    argv += ["--", "set", "Bridge", bridge, f"datapath_type={datapath}", "fail_mode=standalone", *settings]
+    argv += ["--", "--may-exist", "add-port", bridge, nic]
     namespaces.run(netns, argv, env=environment(directory))
-    namespaces.script(netns, [_wait_for_interface(bridge), *wiring.vtep_bridge_lines(chassis)])
 
 
 def _wait_for_interface(name: str) -> str:

@@ -69,12 +69,15 @@ def log(home: Path) -> Path:
 
 
 def chassis_add(topology: Topology, chassis: Chassis, datapath: str | None = None) -> list[str]:
-    """`overlayctl`'s arguments for a chassis; the encaps are named where it does not offer all."""
+    """`overlayctl`'s arguments for a chassis; the encaps are named where a VTEP does not offer all."""
     remote = f"tcp:{management_address(topology, chassis.name)}:6640"
-    argv = ["chassis-add", chassis.name, remote, "--vtep", chassis.vtep]
-    if chassis.encaps != frozenset(Encap):
-        for encap in sorted(chassis.encaps):
-            argv += ["--encap", encap]
+    vteps = [
+        vtep.ip if vtep.encaps == frozenset(Encap) else f"{vtep.ip}={'+'.join(sorted(vtep.encaps))}"
+        for vtep in chassis.vteps
+    ]
+    argv = ["chassis-add", chassis.name, remote, "--vtep", ",".join(vteps)]
+    for physical, bridge in chassis.bridges:
+        argv += ["--bridge", f"{physical}={bridge}"]
     if datapath:
         argv += ["--datapath", datapath]
     return argv
@@ -82,8 +85,13 @@ def chassis_add(topology: Topology, chassis: Chassis, datapath: str | None = Non
 
 def net_add(network: Network) -> list[str]:
     """`overlayctl`'s arguments for a network."""
-    argv = ["net-add", network.name, "--tenant", network.tenant, "--vni", str(network.vni)]
-    return [*argv, "--encap", network.encap]
+    argv = ["net-add", network.name, "--tenant", network.tenant, "--vni", str(network.vni), "--encap", network.encap]
+    if network.transparent:
+        argv += ["--vlan-transparent", "on"]
+    if network.gateway is not None:
+        argv += ["--physical", f"{network.gateway.physical}:{network.gateway.vlan}"]
+        argv += ["--gateway-chassis", network.gateway.chassis]
+    return argv
 
 
 def port_add(vm: Vm) -> list[str]:

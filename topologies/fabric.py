@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from flows.model import is_ipv4
 from topologies import chassis, controller, namespaces, processes, state, wiring
 from topologies.namespaces import Background
 from topologies.processes import Process
-from topologies.topology import CONTROLLER, UNDERLAY, Topology, members, problems
+from topologies.topology import CONTROLLER, UNDERLAY, Topology, members, physical_networks, problems, vteps_by_underlay
 from topologies.topology import chassis as chassis_of
+from topologies.topology import host as host_of
 from topologies.topology import vm as vm_of
 
 Narrator = Callable[[str, list[str]], None]
@@ -125,12 +127,14 @@ class Fabric:
         elif member == CONTROLLER:
             lines = wiring.controller_lines(self.topology)
         elif member in self._places:
-            lines = wiring.vm_lines(vm_of(self.topology, member), self.datapath, self._ipv6)
+            lines = wiring.vm_lines(self.topology, vm_of(self.topology, member), self.datapath, self._ipv6)
+        elif member in {host.name for host in self.topology.hosts}:
+            lines = wiring.host_lines(host_of(self.topology, member), self.datapath, self._ipv6)
         else:
             lines = wiring.chassis_lines(self.topology, chassis_of(self.topology, member), self.datapath)
             for vm in self.topology.vms:
                 if vm.chassis == member:
-                    lines += wiring.vm_port_lines(vm)
+                    lines += wiring.vm_port_lines(self.topology, vm)
         namespaces.script(wiring.netns(self.name, member), lines)
 
     def _start_chassis(self, name: str) -> None:
@@ -141,9 +145,13 @@ class Fabric:
 
     def _reach_vteps(self, name: str) -> None:
         """Ping the other VTEPs: the underlay works, and the first tunnel packet finds its neighbor known."""
+        mine = vteps_by_underlay(self.topology, chassis_of(self.topology, name))
         for other in self.topology.chassis:
-            if other.name != name:
-                self.run(name, "ping", "-c", "1", "-W", "5", "-q", other.vtep)
+            for number, vteps in vteps_by_underlay(self.topology, other).items() if other.name != name else ():
+                families = {is_ipv4(vtep.ip) for vtep in mine.get(number, ())}
+                for vtep in vteps:
+                    if is_ipv4(vtep.ip) in families:
+                        self.run(name, "ping", "-c", "1", "-W", "5", "-q", vtep.ip)
 
     # -- places and commands
 
@@ -164,7 +172,7 @@ class Fabric:
         if where == CONTROLLER:
             # No database is named here: so `ryu-manager overlay_app`, typed by hand, starts its own.
             return controller.controller_environment(home)
-        if where in (UNDERLAY, *self._places):
+        if where not in {each.name for each in self.topology.chassis}:
             return controller.client_environment(home)
         return controller.client_environment(home) | chassis.environment(self.directory / where)
 
@@ -204,7 +212,9 @@ class Fabric:
         if daemon == "ovsdb-server":
             process = chassis.start_database(home, directory)
         else:
-            process = chassis.start_switch(home, directory, chassis_of(self.topology, name), self.datapath)
+            process = chassis.start_switch(
+                home, directory, self.topology, chassis_of(self.topology, name), self.datapath
+            )
         self._remember(f"{name}/{daemon}", process)
 
     def signal_daemon(self, name: str, daemon: str, number: int = signal.SIGKILL) -> None:
@@ -215,7 +225,7 @@ class Fabric:
             processes.wait_until(lambda: not processes.alive(process), 5)
 
     def cut(self, member: str, network: str = "underlay") -> None:
-        """Let a chassis' `underlay` or `management` network swallow every frame, its carrier staying up."""
+        """Let a chassis' `underlay`, `management` or a physical network swallow every frame, its carrier staying up."""
         self._set_port(member, network, 0)
 
     def heal(self, member: str, network: str = "underlay") -> None:
@@ -223,8 +233,13 @@ class Fabric:
         self._set_port(member, network, 3)
 
     def _set_port(self, member: str, network: str, port_state: int) -> None:
-        port = wiring.underlay_port if network == "underlay" else wiring.management_port
-        self.run(UNDERLAY, "bridge", "link", "set", "dev", port(member), "state", str(port_state))
+        if network in physical_networks(self.topology):
+            port = wiring.physical_port(self.topology, member, network)
+        elif network == "management":
+            port = wiring.management_port(member)
+        else:
+            port = wiring.underlay_port(member, int(network.removeprefix("underlay") or 0))
+        self.run(UNDERLAY, "bridge", "link", "set", "dev", port, "state", str(port_state))
 
     def _remember(self, what: str, process: Process) -> None:
         with self._lock:

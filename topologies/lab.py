@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from topologies import chassis, controller, namespaces, probes, processes, streams, wiring
 from topologies.fabric import Fabric, in_parallel
 from topologies.namespaces import Background, CommandFailed
-from topologies.topology import CONTROLLER, UNDERLAY
+from topologies.topology import CONTROLLER, UNDERLAY, vteps_by_underlay
 from topologies.topology import chassis as chassis_of
+from topologies.topology import host as host_of
 from topologies.topology import network as network_of
 from topologies.topology import vm as vm_of
 
@@ -51,10 +52,27 @@ class Lab(Fabric):
         self.unplug(vm)
         self.plug(vm, where)
 
+    def add_vlan(
+        self,
+        where: str,
+        tag: int,
+        *addresses: str,
+        parent: str = wiring.VM_NIC,
+        mac: str | None = None,
+        service: bool = False,
+    ) -> str:
+        """Give a VM or host a device for a VLAN, with addresses such as 10.0.0.1/24; returns the device's name.
+
+        `service`: with 802.1ad's tag. On such a device, as `parent`, there can be another one.
+        """
+        lines = wiring.vlan_lines(parent, tag, addresses, mac=mac, service=service)
+        namespaces.script(self.netns(where), lines)
+        return f"{parent}.{tag}"
+
     def _recable(self, vm: str, where: str) -> None:
         home, target = self.netns(self.place(vm)), self.netns(where)
         namespaces.script(home, [f"ip link set dev {vm} netns {target}"])
-        namespaces.script(target, wiring.vm_port_lines(vm_of(self.topology, vm)))
+        namespaces.script(target, wiring.vm_port_lines(self.topology, vm_of(self.topology, vm)))
         with self._lock:
             self._places[vm] = where
             self._write()
@@ -150,14 +168,15 @@ class Lab(Fabric):
 
     @contextlib.contextmanager
     def capture(self, where: str, expression: str = "", interface: str | None = None) -> Iterator[probes.Frames]:
-        """Capture a chassis' underlay link, as the underlay sees it, or a VM's interface.
+        """Capture a chassis' (first) underlay link, as the underlay sees it, or the interface of a VM or physical host.
 
         `expression` is tcpdump's; what the `with` gives has its lines once the block has ended.
         """
-        if interface is None and where in self._places:
-            interface = wiring.VM_NIC
-        elif interface is None:
-            where, interface = UNDERLAY, wiring.underlay_port(chassis_of(self.topology, where).name)
+        if interface is None and where in {each.name for each in self.topology.chassis}:
+            at = chassis_of(self.topology, where)
+            number = min(vteps_by_underlay(self.topology, at))
+            where, interface = UNDERLAY, wiring.underlay_port(at.name, number)
+        interface = interface or wiring.VM_NIC
         frames = probes.Frames()
         with self.background(where, *probes.tcpdump(interface, expression)) as running:
             running.wait_for("listening on")
@@ -166,9 +185,11 @@ class Lab(Fabric):
         frames.lines += probes.read_tcpdump(running.output())
 
     def address(self, target: str) -> str:
-        """A VM's address, a chassis' VTEP, or what is an address already."""
+        """A VM's or physical host's address, a chassis' first VTEP, or what is an address already."""
         with contextlib.suppress(KeyError):
             return vm_of(self.topology, target).ip
         with contextlib.suppress(KeyError):
-            return chassis_of(self.topology, target).vtep
+            return host_of(self.topology, target).ip
+        with contextlib.suppress(KeyError):
+            return chassis_of(self.topology, target).vteps[0].ip
         return target

@@ -19,7 +19,7 @@ from mininet.node import Host, Switch
 from mininet.nodelib import LinuxBridge
 
 from topologies import chassis, controller, namespaces, processes, wiring
-from topologies.topology import CONTROLLER, Topology, Vm, network
+from topologies.topology import CONTROLLER, PhysicalHost, Topology, Vm, network
 from topologies.topology import chassis as chassis_of
 
 OVS_DIRECTORIES: Final = ("/etc/openvswitch", "/var/run/openvswitch", "/var/log/openvswitch")
@@ -72,13 +72,13 @@ class Chassis(Member):
         lines = wiring.chassis_lines(topology, about, self.datapath)
         for vm in topology.vms:
             if vm.chassis == self.name:
-                lines += wiring.vm_port_lines(vm)
+                lines += wiring.vm_port_lines(topology, vm)
         namespaces.script(self.netns, lines)
         if self.datapath == "system":
             chassis.wait_for_cpu_count()
         chassis.start_database(self.netns, self.home)
         chassis.introduce(self.netns, self.home, about)
-        chassis.start_switch(self.netns, self.home, about, self.datapath)
+        chassis.start_switch(self.netns, self.home, topology, about, self.datapath)
         return configured
 
     def type(self, *argv: str) -> None:
@@ -97,7 +97,8 @@ class Guest(Member):
     def config(self, **params: Any) -> dict[str, Any]:
         """What Mininet does, and what a VM behind a tunnel needs: its MTU, and its own checksums."""
         configured = super().config(**params)
-        namespaces.script(self.netns, wiring.vm_lines(self.vm, self.datapath, nic=self.defaultIntf().name))
+        nic = self.defaultIntf().name
+        namespaces.script(self.netns, wiring.vm_lines(self.topology, self.vm, self.datapath, nic=nic))
         return configured
 
     def requests_received(self) -> int:
@@ -106,6 +107,20 @@ class Guest(Member):
         lines = Path(f"/proc/{self.pid}/net/snmp").read_text().splitlines()
         names, values = (line.split() for line in lines if line.startswith("Icmp: "))
         return int(values[names.index("InEchos")])
+
+
+class Outsider(Member):
+    """A host of a physical network."""
+
+    def __init__(self, name: str, host: PhysicalHost, datapath: str, **params: Any) -> None:
+        self.host, self.datapath = host, datapath
+        super().__init__(name, **params)
+
+    def config(self, **params: Any) -> dict[str, Any]:
+        """What Mininet does, then its addresses."""
+        configured = super().config(**params)
+        namespaces.script(self.netns, wiring.host_lines(self.host, self.datapath))
+        return configured
 
 
 class ControllerHost(Member):

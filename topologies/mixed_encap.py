@@ -1,15 +1,15 @@
 """One network over two encapsulations: h3 offers GRE alone, so VXLAN and GRE mix and the VNI stays."""
 
-from flows.model import Chassis, Encap, Network
+from flows.model import Chassis, Encap, Network, Vtep
 from topologies.topology import Topology, Vm
 
 TOPOLOGY = Topology(
     name="mixed_encap",
     title="three chassis, one network: VXLAN between h1 and h2, GRE to and from h3, which has no other",
     chassis=(
-        Chassis("h1", "192.0.2.1"),
-        Chassis("h2", "192.0.2.2"),
-        Chassis("h3", "192.0.2.3", frozenset({Encap.GRE})),
+        Chassis("h1", (Vtep("192.0.2.1"),)),
+        Chassis("h2", (Vtep("192.0.2.2"),)),
+        Chassis("h3", (Vtep("192.0.2.3", frozenset({Encap.GRE})),)),
     ),
     networks=(Network("red", "acme", 100, Encap.VXLAN),),
     vms=(

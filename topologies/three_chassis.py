@@ -1,15 +1,15 @@
 """Three chassis, two tenants with the very same MACs and addresses, and in each a guest nobody declared."""
 
-from flows.model import Chassis, Encap, Network
+from flows.model import Chassis, Encap, Network, Vtep
 from topologies.topology import Topology, Vm
 
 TOPOLOGY = Topology(
     name="three_chassis",
     title="three chassis, two tenants with the same MACs and addresses, one on VXLAN, one on GRE",
     chassis=(
-        Chassis("h1", "192.0.2.1"),
-        Chassis("h2", "192.0.2.2"),
-        Chassis("h3", "192.0.2.3"),
+        Chassis("h1", (Vtep("192.0.2.1"),)),
+        Chassis("h2", (Vtep("192.0.2.2"),)),
+        Chassis("h3", (Vtep("192.0.2.3"),)),
     ),
     networks=(
         Network("red", "acme", 100, Encap.VXLAN),

@@ -1,14 +1,14 @@
 """Two chassis, one tenant: the smallest overlay there is."""
 
-from flows.model import Chassis, Encap, Network
+from flows.model import Chassis, Encap, Network, Vtep
 from topologies.topology import Topology, Vm
 
 TOPOLOGY = Topology(
     name="two_chassis",
     title="two chassis, one tenant, VXLAN",
     chassis=(
-        Chassis("h1", "192.0.2.1"),
-        Chassis("h2", "192.0.2.2"),
+        Chassis("h1", (Vtep("192.0.2.1"),)),
+        Chassis("h2", (Vtep("192.0.2.2"),)),
     ),
     networks=(Network("red", "acme", 100, Encap.VXLAN),),
     vms=(

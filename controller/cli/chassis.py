@@ -6,13 +6,16 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from controller.cli import conflicts, values, written
+from controller.cli import conflicts, networks, values, written
 from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError, one_of
 from controller.cli.tables import print_row, print_rows
 from ovsdb.rpc import Row, as_set, elements, optional
 
 COLUMNS = ("name", "state", "vteps", "encaps", "datapath", "ovsdb", "controller", "flows", "error")
+UNDERLAY_MTU = 1500
+"""What an underlay carries of which nothing else is said."""
+NO_MAP = ("map", ())
 
 
 def add(draft: Draft, args: Namespace) -> None:
@@ -22,10 +25,11 @@ def add(draft: Draft, args: Namespace) -> None:
     present = draft.find("Chassis", row["name"]) if args.may_exist else None
     if present is None:
         draft.insert("Chassis", row | {"vteps": as_set(_references(draft, vteps, []))})
+        unbridged(draft, row)
         return
     own = _own_vteps(draft, present)
-    here = {**present, "vtep": as_set([vtep["ip"] for vtep in own]), "encaps": as_set(offered(own))}
-    wanted = {**row, "vtep": as_set([vtep["ip"] for vtep in vteps]), "encaps": as_set(offered(vteps))}
+    here = {**present, **_compared(own)}
+    wanted = {**row, **_compared(vteps)}
     if differs := conflicts.difference(here, wanted):
         raise CommandError(f"chassis {row['name']!r} exists with {differs}; change it with chassis-set")
 
@@ -34,7 +38,7 @@ def change(draft: Draft, args: Namespace) -> None:
     """`chassis-set`."""
     row = draft.get("Chassis", args.name)
     changes = _columns(args)
-    if args.vtep is not None or args.encap is not None:
+    if args.vtep is not None or args.encap is not None or args.vtep_mtu is not None:
         own = _own_vteps(draft, row)
         changes["vteps"] = as_set(_references(draft, _vteps(args, own), own))
     ids = dict(row["external_ids"][1])
@@ -45,6 +49,16 @@ def change(draft: Draft, args: Namespace) -> None:
     if ids != dict(row["external_ids"][1]):
         changes["external_ids"] = ["map", sorted([key, value] for key, value in ids.items() if value)]
     draft.update("Chassis", row, changes)
+    if "bridges" in changes:
+        unbridged(draft, {**row, **changes})
+
+
+def unbridged(draft: Draft, row: Row) -> None:
+    """Warns of networks that are to leave the overlay at a chassis, which has no bridge there."""
+    for network in draft.where("Network", gateway_chassis=as_set([row["name"]])):
+        physical = optional(network["physical"])
+        if physical is not None and physical not in dict(row.get("bridges", NO_MAP)[1]):
+            draft.say(f"warning: {networks.unbridged(network['name'], row['name'], physical)}")
 
 
 def accept(draft: Draft, args: Namespace) -> None:
@@ -75,10 +89,10 @@ def show_one(draft: Draft, args: Namespace) -> None:
     draft.get("Chassis", args.name)
     (known,) = (row for row in listed(draft) if row["name"] == args.name)
     places = [
-        {column: values.plain(None, row[column]) for column in ("interface", "network", "port", "up", "error")}
+        {column: values.plain(None, row[column]) for column in ("interface", "tag", "network", "port", "up", "error")}
         for row in draft.where("Binding", chassis=args.name)
     ]
-    print_row(draft, {**known, "interfaces": sorted(places, key=lambda row: str(row["interface"]))}, args)
+    print_row(draft, {**known, "interfaces": sorted(places, key=lambda row: (str(row["interface"]), row["tag"]))}, args)
 
 
 def _host_of(address: str) -> str:
@@ -93,6 +107,11 @@ def delete(draft: Draft, args: Namespace) -> None:
     row = draft.find("Chassis", args.name) if args.if_exists else draft.get("Chassis", args.name)
     if row is not None:
         draft.delete("Chassis", row)
+        for network in draft.where("Network", gateway_chassis=as_set([args.name])):
+            draft.say(
+                f"warning: network {network['name']!r} loses its way out of the overlay; "
+                f"overlayctl net-set {network['name']} --gateway-chassis CHASSIS"
+            )
 
 
 def show_list(draft: Draft, args: Namespace) -> None:
@@ -119,13 +138,14 @@ def described(row: Row, vteps: Sequence[Row]) -> Row:
         "name": row["name"],
         "state": optional(row["state"]) or "new",
         "vteps": [
-            {"ip": vtep["ip"], "encaps": offered([vtep])}
+            {"ip": vtep["ip"], "encaps": offered([vtep]), "mtu": optional(vtep["mtu"]) or UNDERLAY_MTU}
             for vtep in sorted(vteps, key=lambda vtep: written.ip_order(vtep["ip"]))
         ],
         "encaps": offered(vteps),
         "datapath": row["datapath"] or optional(row["datapath_type"]) or written.AUTO,
         "ovsdb": row["ovsdb"],
         "controller": optional(row["controller"]) or written.AUTO,
+        "bridges": dict(sorted(row["bridges"][1])),
         "flows": row["flows"],
         "error": row["error"],
         "description": row["description"],
@@ -140,10 +160,14 @@ def offered(vteps: Sequence[Row]) -> list[str]:
 
 
 def _columns(args: Namespace) -> Row:
-    spelled: dict[str, tuple[str, Callable[[str], Any]]] = {
+    spelled: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "ovsdb": ("ovsdb", lambda text: written.ovsdb(text, args.name)),
         "datapath": ("datapath_type", lambda text: as_set(written.datapath(text))),
         "controller": ("controller", lambda text: as_set(written.controller(text))),
+        "bridge": (
+            "bridges",
+            lambda options: ["map", [list(item) for item in sorted(written.bridges(options).items())]],
+        ),
         "description": ("description", written.description),
     }
     return {
@@ -154,12 +178,29 @@ def _columns(args: Namespace) -> Row:
 
 
 def _vteps(args: Namespace, present: Sequence[Row]) -> list[Row]:
-    """The VTEPs a command asks for: those of `--vtep`, else the present ones; `--encap` is for all that name none."""
+    """The VTEPs a command asks for: those of `--vtep`, else the present ones; `--encap` is for all that name none.
+
+    One that stays keeps its MTU where no other is given.
+    """
     every = as_set(written.encaps(args.encap)) if args.encap is not None else None
+    mtus = {vtep["ip"]: vtep["mtu"] for vtep in present}
     if args.vtep is None:
-        return [{"ip": vtep["ip"], "encaps": every} for vtep in present]
-    wanted = written.vteps(args.vtep)
-    return [{"ip": ip, "encaps": as_set(encaps) if encaps else every or as_set([])} for ip, encaps in wanted.items()]
+        wanted = {vtep["ip"]: every or vtep["encaps"] for vtep in present}
+    else:
+        named = written.vteps(args.vtep)
+        wanted = {ip: as_set(encaps) if encaps else every or as_set([]) for ip, encaps in named.items()}
+    if args.vtep_mtu is not None:
+        mtus |= {ip: as_set(mtu) for ip, mtu in written.mtus(args.vtep_mtu, list(wanted)).items()}
+    return [{"ip": ip, "encaps": encaps, "mtu": mtus.get(ip, as_set([]))} for ip, encaps in wanted.items()]
+
+
+def _compared(vteps: Sequence[Row]) -> Row:
+    """VTEPs as columns of which one that exists has the same, or not."""
+    return {
+        "vtep": as_set([vtep["ip"] for vtep in vteps]),
+        "encaps": as_set(offered(vteps)),
+        "vtep_mtu": as_set([f"{vtep['ip']}={mtu}" for vtep in vteps for mtu in elements(vtep["mtu"])]),
+    }
 
 
 def _own_vteps(draft: Draft, row: Row) -> list[Row]:
@@ -176,6 +217,6 @@ def _references(draft: Draft, wanted: Sequence[Row], present: Sequence[Row]) -> 
         if row is None:
             references.append(ref(draft.insert("Vtep", vtep)))
         else:
-            draft.update("Vtep", row, {"encaps": vtep["encaps"]})
+            draft.update("Vtep", row, {"encaps": vtep["encaps"], "mtu": vtep["mtu"]})
             references.append(row["_uuid"])
     return references

@@ -23,6 +23,9 @@ CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
     ("Port", "mac"): written.mac,
     ("Port", "extra_macs"): written.mac,
     ("Port", "allowed_pairs"): written.pair,
+    ("Network", "physical"): lambda text: written.name(text, "physical network"),
+    ("Network", "gateway_chassis"): lambda text: written.name(text, "chassis"),
+    ("Port", "parent"): lambda text: written.name(text, "port"),
     ("Address", "ip"): written.ip,
     ("Vtep", "ip"): written.ip,
     ("Chassis", "ovsdb"): lambda text: written.ovsdb(text, text.partition(":")[2]),
@@ -59,6 +62,15 @@ def fits(draft: Draft, table: str, row: Row, columns: Collection[str]) -> None:
     if table == "Network" and set(columns) & set(networks.PLANNED):
         networks.plan(row)
         networks.fits(draft, row)
+    if table == "Network" and set(columns) & set(networks.OUTSIDE):
+        networks.outside(draft, row)
+    if table == "Chassis" and "bridges" in columns:
+        from controller.cli import chassis
+
+        for physical, bridge in row["bridges"][1]:
+            written.name(physical, "physical network")
+            written.bridge_name(bridge)
+        chassis.unbridged(draft, row)
     if table == "Chassis" and row["ovsdb"].startswith("dial-in:") and row["ovsdb"] != f"dial-in:{row['name']}":
         raise CommandError(f"chassis {row['name']!r}: ovsdb {row['ovsdb']!r} is another's; write dial-in:{row['name']}")
     if table == "Address":
@@ -70,6 +82,10 @@ def fits(draft: Draft, table: str, row: Row, columns: Collection[str]) -> None:
         if network is not None:
             ports.unclaimed(draft, network, row, uuid_of(row))
     if table == "Port":
+        from controller.cli import ports
+
+        if set(columns) & set(ports.BEHIND):
+            ports.behind(draft, row)
         for uuid in elements(row["addresses"]):
             address = draft.row("Address", uuid)
             if address is not None and address["network"] != row["network"]:
@@ -103,6 +119,10 @@ def remove(draft: Draft, table: str, row: Row) -> None:
         tenants.remove(draft, row, cascade=False)
     elif table == "Network":
         networks.remove(draft, row, cascade=False)
+    elif table == "Port":
+        from controller.cli import ports
+
+        ports.remove(draft, row)
     else:
         draft.delete(table, row)
 

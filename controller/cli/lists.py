@@ -11,8 +11,8 @@ from controller.cli.tables import print_rows
 from ovsdb.rpc import elements, uuid_of
 
 SHOWN: Final = {
-    "Binding": ("chassis", "interface", "network", "port", "ofport", "up", "error"),
-    "Neighbor": ("network", "ip", "mac", "chassis", "interface"),
+    "Binding": ("chassis", "interface", "tag", "network", "port", "ofport", "up", "error"),
+    "Neighbor": ("network", "ip", "mac", "chassis", "interface", "seen"),
     "Pending": ("name", "address", "vtep", "ovs_version"),
 }
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports")
 PLANNED: Final = ("subnets", "gateways", "ranges", "excludes")
 """The columns of a network that say which addresses it has."""
-UNKNOWN_UNICAST: Final = ("flood", "drop")
+OUTSIDE: Final = ("physical", "physical_vlan", "gateway_chassis")
+"""The columns of a network that say where it goes on outside of the overlay."""
 
 
 def add(draft: Draft, args: Namespace) -> None:
@@ -27,7 +28,10 @@ def add(draft: Draft, args: Namespace) -> None:
     plan({column: row.get(column, as_set([])) for column in PLANNED})
     present = draft.find("Network", row["name"]) if args.may_exist else None
     if present is None:
-        draft.insert("Network", row)
+        uuid = draft.insert("Network", row)
+        if row.keys() & set(OUTSIDE):
+            outside(draft, draft.row("Network", uuid) or {})
+        _asks_somebody(draft, {"gateways": as_set([]), **row}, row)
         return
     here = {**present, "tenant": conflicts.tenant(draft, present)}
     if differs := conflicts.difference(here, {**row, "tenant": args.tenant}):
@@ -41,6 +45,54 @@ def change(draft: Draft, args: Namespace) -> None:
     draft.update("Network", row, changes)
     if changes.keys() & set(PLANNED):
         fits(draft, {**row, **changes})
+    if changes.keys() & set(OUTSIDE):
+        outside(draft, {**row, **changes})
+    _asks_somebody(draft, {**row, **changes}, changes)
+
+
+def _asks_somebody(draft: Draft, row: Row, changes: Row) -> None:
+    """Warns where requests are to be sent to gateways, and there are none."""
+    asks = {"unknown_neighbor", "gateways"} & changes.keys() and "gateway" in elements(row.get("unknown_neighbor"))
+    if asks and not elements(row["gateways"]):
+        draft.say(
+            f"warning: network {row['name']!r} has no gateway to send requests for unknown neighbors to; "
+            f"overlayctl net-set {row['name']} --gateway IP"
+        )
+
+
+def outside(draft: Draft, row: Row) -> None:
+    """Returns when a network can go on where it says; CommandError when it can't, or another one is there already."""
+    physical, vlan, chassis = (optional(row[column]) for column in OUTSIDE)
+    called = f"network {row['name']!r}"
+    if physical is None and (chassis is not None or vlan is not None):
+        raise CommandError(
+            f"{called}: a gateway chassis needs the physical network that it connects to: --physical NAME[:VLAN]; "
+            f"without any: --physical none"
+        )
+    if physical is None:
+        return
+    if chassis is None:
+        raise CommandError(
+            f"{called}: physical network {physical!r} needs the one chassis that connects to it: "
+            f"--gateway-chassis CHASSIS; without any: --physical none"
+        )
+    for other in draft.where("Network", physical=row["physical"]):
+        if other["_uuid"] != row["_uuid"] and (optional(other["physical_vlan"]) or 0) == (vlan or 0):
+            raise CommandError(
+                f"VLAN {vlan or 0} of physical network {physical!r} is that of network {other['name']!r}, and the two "
+                f"would be one; choose another VLAN, or change that network first"
+            )
+    draft.hold("Network", "physical_vlan", physical=row["physical"])
+    if physical not in dict(draft.get("Chassis", chassis)["bridges"][1]):
+        draft.say(f"warning: {unbridged(row['name'], chassis, physical)}")
+
+
+def unbridged(network: str, chassis: str, physical: str) -> str:
+    """That a gateway chassis has no bridge where it should."""
+    return (
+        f"network {network!r}: its gateway chassis {chassis!r} has no bridge to physical network {physical!r} yet; "
+        f"overlayctl chassis-set {chassis} --bridge {physical}=BRIDGE"
+    )
 
 
 def plan(row: Row) -> Plan:
@@ -126,7 +178,13 @@ def described(draft: Draft) -> list[Row]:
             "ports": members[uuid],
             **{column: sorted(elements(row[column]), key=written.ip_order) for column in PLANNED},
             "mtu": optional(row["mtu"]),
-            "unknown_unicast": optional(row["unknown_unicast"]) or UNKNOWN_UNICAST[0],
+            "carries": optional(row["carries"]),
+            "unknown_unicast": optional(row["unknown_unicast"]) or written.UNKNOWN_UNICAST[0],
+            "unknown_neighbor": optional(row["unknown_neighbor"]) or written.UNKNOWN_NEIGHBOR[0],
+            "multicast": optional(row["multicast"]) or written.MULTICAST[0],
+            "vlan_transparent": optional(row["vlan_transparent"]) is True,
+            **{column: optional(row[column]) for column in OUTSIDE},
+            "error": row["error"],
             "description": row["description"],
         }
         for uuid, row in sorted(draft.read("Network").items(), key=lambda item: item[1]["name"])
@@ -151,9 +209,31 @@ def _columns(draft: Draft, args: Namespace) -> Row:
     if args.mtu is not None:
         row["mtu"] = as_set(written.mtu(args.mtu))
     if args.unknown_unicast is not None:
-        row["unknown_unicast"] = written.one_of("unknown unicast", args.unknown_unicast, UNKNOWN_UNICAST)
+        row["unknown_unicast"] = written.one_of("unknown unicast", args.unknown_unicast, written.UNKNOWN_UNICAST)
+    if args.unknown_neighbor is not None:
+        row["unknown_neighbor"] = written.one_of("unknown neighbor", args.unknown_neighbor, written.UNKNOWN_NEIGHBOR)
+    if args.multicast is not None:
+        row["multicast"] = written.one_of("multicast", args.multicast, written.MULTICAST)
+    # Empty means no: a row says no more than it has to.
+    if args.vlan_transparent is not None:
+        transparent = written.switch("vlan-transparent", args.vlan_transparent)
+        row["vlan_transparent"] = as_set([True] if transparent else [])
+    row |= _outside(args)
     if args.description is not None:
         row["description"] = written.description(args.description)
     if args.tenant is not None:
         row["tenant"] = tenants.made(draft, args.tenant)
+    return row
+
+
+def _outside(args: Namespace) -> Row:
+    row: Row = {}
+    if args.physical == written.NONE:
+        row = {column: as_set([]) for column in OUTSIDE}
+    elif args.physical is not None:
+        name, vlan = written.physical(args.physical)
+        row = {"physical": as_set([name]), "physical_vlan": as_set(vlan)}
+    if args.gateway_chassis is not None:
+        none = args.gateway_chassis == written.NONE
+        row["gateway_chassis"] = as_set([] if none else [written.name(args.gateway_chassis, "chassis")])
     return row

@@ -11,12 +11,15 @@ from typing import Any, Final
 from controller.cli import conflicts, networks, written
 from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError
+from controller.cli.errors import listed as some
 from controller.cli.tables import as_json, print_row, print_rows
 from ovsdb.rpc import Row, as_set, elements, optional, select, uuid_of
 
 COLUMNS: Final = ("name", "network", "mac", "ips")
 FAMILIES: Final = {"auto": (4, 6), "auto4": (4,), "auto6": (6,)}
 """The words for an address that is chosen, and the families they are for: `auto` is for each that has a subnet."""
+BEHIND: Final = ("parent", "tag", "service_tag")
+"""The columns of a port that say behind which other one it is."""
 
 
 def add(draft: Draft, args: Namespace) -> None:
@@ -33,6 +36,7 @@ def add(draft: Draft, args: Namespace) -> None:
     row["addresses"] = as_set(_addresses(draft, network, ips, ()))
     uuid = draft.insert("Port", row)
     unclaimed(draft, network, row, uuid)
+    behind(draft, draft.row("Port", uuid) or {})
     if args.mac in (None, written.AUTO) or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, name, row["mac"], list(ips))
 
@@ -51,6 +55,8 @@ def change(draft: Draft, args: Namespace) -> None:
     draft.update("Port", row, changes)
     if {"mac", "extra_macs"} & changes.keys():
         unclaimed(draft, network, {**row, **changes}, uuid_of(row))
+    if changes.keys() & set(BEHIND):
+        behind(draft, {**row, **changes})
     if args.mac == written.AUTO or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, args.name, changes.get("mac", row["mac"]), list(ips) if args.ip is not None else None)
 
@@ -59,7 +65,54 @@ def delete(draft: Draft, args: Namespace) -> None:
     """`port-del`."""
     row = draft.find("Port", args.name) if args.if_exists else draft.get("Port", args.name)
     if row is not None:
-        draft.delete("Port", row)
+        remove(draft, row)
+
+
+def remove(draft: Draft, row: Row) -> None:
+    """Deletes a port that no others are behind."""
+    if children := _children(draft, row["name"]):
+        raise CommandError(
+            f"port {row['name']!r} has ports behind it: {some(children)}; delete them first "
+            f"(overlayctl port-del NAME), or put them elsewhere (overlayctl port-set NAME --parent none)"
+        )
+    draft.delete("Port", row)
+
+
+def behind(draft: Draft, row: Row) -> None:
+    """Returns when a port is behind none, or can be where it says; CommandError otherwise."""
+    parent, tag, service = (optional(row[column]) for column in BEHIND)
+    name = row["name"]
+    if parent is None:
+        if tag is not None or service:
+            raise CommandError(
+                f"port {name!r}: a tag is what a port has behind another one; name that: --parent PORT, "
+                f"or take the tag away: --parent none"
+            )
+        return
+    if tag is None:
+        raise CommandError(f"port {name!r} behind {parent!r} needs the tag that its packets have there: --tag 1..4094")
+    if parent == name:
+        raise CommandError(f"port {name!r} can't be behind itself; name another parent")
+    host = draft.get("Port", parent)
+    if (above := optional(host["parent"])) is not None:
+        raise CommandError(f"port {parent!r} is itself behind {above!r}; the parent of {name!r} must be behind none")
+    if children := _children(draft, name):
+        raise CommandError(f"port {name!r} has ports behind it itself: {some(children)}; move them first")
+    for other in draft.where("Port", parent=row["parent"]):
+        if other["_uuid"] != row["_uuid"] and optional(other["tag"]) == tag:
+            raise CommandError(
+                f"tag {tag} behind {parent!r} is taken by port {other['name']!r}; choose another tag, "
+                f"or change that port first"
+            )
+    draft.hold("Port", "tag", parent=row["parent"])
+    draft.hold("Port", "parent", name=parent)
+
+
+def _children(draft: Draft, name: str) -> list[str]:
+    """The names of the ports behind one, which stay these until it is committed."""
+    behind_it = sorted(row["name"] for row in draft.where("Port", parent=as_set([name])))
+    draft.hold("Port", "name", parent=as_set([name]))
+    return behind_it
 
 
 def show_list(draft: Draft, args: Namespace) -> None:
@@ -74,7 +127,7 @@ def show_one(draft: Draft, args: Namespace) -> None:
     draft.get("Port", args.name)
     (known,) = (row for row in listed(draft) if row["name"] == args.name)
     places = [
-        {column: row[column] for column in ("chassis", "interface", "up", "error")}
+        {column: row[column] for column in ("chassis", "interface", "tag", "up", "error")}
         for row in draft.where("Binding", port=args.name)
     ]
     print_row(draft, {**known, "status": status(known, places), "places": places}, args)
@@ -95,6 +148,11 @@ def listed(draft: Draft) -> list[Row]:
             "allowed_pairs": sorted(elements(row["allowed_pairs"])),
             "security": optional(row["security"]) is not False,
             "enabled": optional(row["enabled"]) is not False,
+            "may": sorted(elements(row["may"])),
+            "flood_rate": optional(row["flood_rate"]),
+            "parent": optional(row["parent"]),
+            "tag": optional(row["tag"]),
+            "service_tag": optional(row["service_tag"]) is True,
             "description": row["description"],
         }
         for row in sorted(draft.read("Port").values(), key=lambda row: row["name"])
@@ -129,6 +187,18 @@ def _columns(args: Namespace) -> Row:
         row["security"] = as_set([] if written.switch("security", args.security) else [False])
     if args.enabled is not None:
         row["enabled"] = as_set([] if args.enabled else [False])
+    if args.may is not None:
+        row["may"] = as_set(written.several(args.may, written.may))
+    if args.flood_rate is not None:
+        row["flood_rate"] = as_set(written.flood_rate(args.flood_rate))
+    if args.parent == written.NONE:
+        row |= {column: as_set([]) for column in BEHIND}
+    elif args.parent is not None:
+        row["parent"] = as_set([written.name(args.parent, "port")])
+    if args.tag is not None:
+        row["tag"] = as_set([written.tag(args.tag)])
+    if args.service_tag is not None:
+        row["service_tag"] = as_set([True] if written.switch("service-tag", args.service_tag) else [])
     if args.description is not None:
         row["description"] = written.description(args.description)
     return row

@@ -27,7 +27,13 @@ COLOUR_OF: Final = {
     "not plugged in": "yellow",
     "disabled": "yellow",
 }
-KEYS: Final = {"iface_id": "iface-id", "vni": "overlay-vni", "attached_mac": "attached-mac", "overlay_ip": "overlay-ip"}
+KEYS: Final = {
+    "iface_id": "iface-id",
+    "vni": "overlay-vni",
+    "attached_mac": "attached-mac",
+    "overlay_ip": "overlay-ip",
+    "trunk": "overlay-trunk",
+}
 """The external_ids of an interface, by the column of Binding that keeps each."""
 
 MOST: Final = {"chassis": 16, "networks": 8, "ports": 16, "neighbors": 8}
@@ -140,8 +146,11 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
             yield ""
         yield (
             f"  {painted(network['name'], 'bold')}  tenant {network['tenant']}, VNI {network['vni']}, "
-            f"{network['encap']}" + (f", MTU {network['mtu']}" if network["mtu"] else "")
+            f"{network['encap']}{_mtu(network, painted)}"
         )
+        if network["physical"]:
+            vlan = f", VLAN {network['physical_vlan']}" if network["physical_vlan"] else ""
+            yield f"    goes on in physical network {network['physical']}{vlan}, at {network['gateway_chassis'] or '?'}"
         for subnet in network["subnets"]:
             router = f", gateway {subnet['gateway']}" if subnet["gateway"] else ""
             full = painted("full", "yellow") if not subnet["free"] else f"{_count(subnet['free'])} free"
@@ -170,6 +179,13 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
         yield from _more("    ", left, "overlayctl neighbor-list")
 
 
+def _mtu(network: dict[str, Any], painted: Painter) -> str:
+    """What the ports of a network may send, and what its tunnels carry where that is not as much."""
+    mtu, carries = network["mtu"], network["carries"]
+    said = f", MTU {mtu or carries}" if mtu or carries else ""
+    return said + (painted(f", its tunnels carry {carries}", "yellow") if mtu and carries and carries < mtu else "")
+
+
 def _count(number: int) -> str:
     """A number that a person can read: those of IPv6 subnets are long."""
     return str(number) if number < 1_000_000 else f"{number:.1e}".replace("e+0", "e").replace("e+", "e")
@@ -188,7 +204,8 @@ def _port(port: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _where(place: dict[str, Any]) -> str:
-    return f"{place['chassis']}/{place['interface']}"
+    tag = place.get("tag")
+    return f"{place['chassis']}/{place['interface']}" + (f" tag {tag}" if tag else "")
 
 
 def _status(place: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ TABLES = (
     "Pending",
     "Connection",
 )
-WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip")
+WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip", "trunk")
 """What an operator writes on an interface."""
 NOTHING = {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0}
 """Overlay_Global while it has no row."""
@@ -56,7 +56,7 @@ def overview(draft: Draft) -> dict[str, Any]:
     names = {uuid_of(row): row["name"] for row in tables["Network"]}
     tenants = {uuid_of(row): row["name"] for row in tables["Tenant"]}
     declared = ports.listed(draft)
-    bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"]))
+    bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"], row["tag"]))
     port_names = {row["name"] for row in declared}
     silent = {host["name"] for host in hosts if host["state"] in SILENT}
     of_port, of_network, unresolved = _places(bindings, port_names, set(names.values()), silent)
@@ -65,7 +65,7 @@ def overview(draft: Draft) -> dict[str, Any]:
         members[port["network"]].append(_port(port, of_port[port["name"]]))
     neighbors = defaultdict(list)
     for row in sorted(tables["Neighbor"], key=lambda row: written.ip_order(row["ip"])):
-        neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface")})
+        neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface", "seen")})
     uses, faults = _uses(draft)
     shown = [
         {
@@ -74,6 +74,8 @@ def overview(draft: Draft) -> dict[str, Any]:
             "vni": row["vni"],
             "encap": row["encap"],
             "mtu": optional(row["mtu"]),
+            "carries": optional(row["carries"]),
+            **{column: optional(row[column]) for column in networks.OUTSIDE},
             "subnets": uses[row["name"]],
             "ports": members[row["name"]],
             "undeclared": of_network[row["name"]],
@@ -98,7 +100,12 @@ def overview(draft: Draft) -> dict[str, Any]:
             }
             for row in sorted(tables["Pending"], key=lambda row: row["name"])
         ],
-        "problems": [*silence(counters, hosts), *deaf(tables["Connection"]), *faults, *problems(hosts, bindings)],
+        "problems": [
+            *silence(counters, hosts),
+            *deaf(tables["Connection"]),
+            *faults,
+            *problems(hosts, tables["Network"], bindings),
+        ],
     }
 
 
@@ -143,6 +150,7 @@ def _places(
         place = {
             "chassis": row["chassis"],
             "interface": row["interface"],
+            "tag": row["tag"],
             "ofport": row["ofport"],
             "up": row["up"],
             "error": row["error"],
@@ -150,18 +158,20 @@ def _places(
             **{column: optional(row[column]) for column in WRITTEN},
         }
         # A port that two interfaces claim is bound to one of them; the other names it all the same.
-        port, network = optional(row["port"]) or place["iface_id"], optional(row["network"])
+        # Behind a trunk, though, iface-id names the trunk's own port.
+        port = optional(row["port"]) or (place["iface_id"] if not row["tag"] else None)
+        network = optional(row["network"])
         if port in declared:
             of_port[port].append(place)
         elif network in networks:
             of_network[network].append(place)
-        else:
+        elif place["trunk"] is None or place["error"]:  # a trunk may be in networks by its tags alone
             unresolved.append(place)
     return of_port, of_network, unresolved
 
 
 def _port(port: Row, places: list[Any]) -> dict[str, Any]:
-    known = {key: port[key] for key in ("name", "mac", "ips")}
+    known = {key: port[key] for key in ("name", "mac", "ips", "parent", "tag")}
     return {**known, "status": ports.status(port, places), "places": places}
 
 
@@ -199,19 +209,25 @@ def deaf(connections: Sequence[Row]) -> list[dict[str, str]]:
     ]
 
 
-def problems(hosts: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, str]]:
+def problems(hosts: Sequence[Row], networks: Sequence[Row], bindings: Sequence[Row]) -> list[dict[str, str]]:
     """What is wrong, where, and what to do about it where the controller's own words do not say."""
     of_chassis = [
         {"where": f"chassis {host['name']}", "what": host["error"] or host["state"], "advice": _advice(host)}
         for host in hosts
         if host["error"] or host["state"] in ("unreachable", "error")
     ]
-    of_interface = [
-        {"where": f"{row['chassis']}/{row['interface']}", "what": row["error"], "advice": ""}
-        for row in bindings
+    of_network = [
+        {"where": f"network {row['name']}", "what": row["error"], "advice": ""}
+        for row in sorted(networks, key=lambda row: str(row["name"]))
         if row["error"]
     ]
-    return of_chassis + of_interface
+    of_interface = [{"where": place(row), "what": row["error"], "advice": ""} for row in bindings if row["error"]]
+    return of_chassis + of_network + of_interface
+
+
+def place(row: Row) -> str:
+    """Where something is plugged in: an interface, or a VLAN tag of it."""
+    return f"{row['chassis']}/{row['interface']}" + (f" tag {row['tag']}" if row["tag"] else "")
 
 
 def _advice(host: Row) -> str:

@@ -17,6 +17,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
 DIGITS = re.compile(r"-?[0-9]+")
 ENCAPS = ("vxlan", "gre")
+BRIDGE = re.compile(r"[A-Za-z0-9._-]{1,15}")
+UNKNOWN_UNICAST = ("flood", "drop")
+UNKNOWN_NEIGHBOR = ("auto", "flood", "gateway", "drop")
+MULTICAST = ("flood", "drop")
+MAY = ("dhcp-server", "router")
 DATAPATHS = ("system", "netdev")
 AUTO = "auto"
 NONE = "none"
@@ -151,6 +156,80 @@ def mtu(written: str) -> list[int]:
     if not DIGITS.fullmatch(written) or not 68 <= int(written) <= 65535:
         raise CommandError(f"MTU {written!r} is neither a number in 68..65535 nor auto")
     return [int(written)]
+
+
+def physical(written: str) -> tuple[str, list[int]]:
+    """A physical network, and the VLAN there, or no element where packets have no tag: `NAME[:VLAN]`."""
+    network, colon, vlan = written.partition(":")
+    if colon and (not DIGITS.fullmatch(vlan) or not 0 <= int(vlan) <= 4094):
+        raise CommandError(f"physical {written!r}: VLAN {vlan!r} is not in 0..4094; expected NAME[:VLAN]")
+    return name(network, "physical network"), [int(vlan)] if colon and int(vlan) else []
+
+
+def bridges(options: Sequence[str]) -> dict[str, str]:
+    """The bridges of repeated `--bridge`, each one or several with commas, by the physical network they are in."""
+    found: dict[str, str] = {}
+    parts = _parts(options)
+    for part in parts if parts != [NONE] else ():
+        network, equals, bridge = part.partition("=")
+        if not equals:
+            raise CommandError(f"bridge {part!r} is not of the form PHYSICAL=BRIDGE")
+        if found.setdefault(name(network, "physical network"), bridge_name(bridge)) != bridge:
+            raise CommandError(f"physical network {network!r} has two bridges, {found[network]} and {bridge}; name one")
+    return found
+
+
+def bridge_name(written: str) -> str:
+    """The name of a bridge; that of the overlay itself is refused."""
+    if not BRIDGE.fullmatch(written):
+        raise CommandError(f"bridge {written!r} is no name: 1 to 15 letters, digits, '.', '_' or '-'")
+    if written == "br-int":
+        raise CommandError("bridge 'br-int' is the overlay's own; name the one that has the physical interface")
+    return written
+
+
+def mtus(options: Sequence[str], vteps: Sequence[str]) -> dict[str, list[int]]:
+    """The underlay MTU of each of these VTEPs that repeated `--vtep-mtu` names: `N` for all, `IP=N` for one."""
+    found: dict[str, list[int]] = {}
+    for part in sorted(_parts(options), key=lambda part: "=" in part):
+        address, equals, number = part.rpartition("=")
+        if equals and ip(address) not in vteps:
+            raise CommandError(f"{ip(address)} is none of its VTEPs, which are {', '.join(vteps)}")
+        for vtep in [ip(address)] if equals else vteps:
+            found[vtep] = underlay_mtu(number)
+    return found
+
+
+def underlay_mtu(written: str) -> list[int]:
+    """The MTU of an underlay, or no element where it is the usual one."""
+    if written in (AUTO, NONE):
+        return []
+    if not DIGITS.fullmatch(written) or not 576 <= int(written) <= 65535:
+        raise CommandError(f"VTEP MTU {written!r} is neither a number in 576..65535 nor auto")
+    return [int(written)]
+
+
+def may(written: str) -> str:
+    """What a port may send that others may not."""
+    return one_of("may", written, MAY)
+
+
+def flood_rate(written: str) -> list[int]:
+    """Packets per second, 0 for any number, or no element for the usual number."""
+    if written == "unlimited":
+        return [0]
+    if written in ("default", NONE):
+        return []
+    if not re.fullmatch("[0-9]{1,9}", written):
+        raise CommandError(f"flood rate {written!r} is neither a number of packets per second, unlimited nor default")
+    return [int(written)]
+
+
+def tag(written: str) -> int:
+    """A VLAN tag."""
+    if not DIGITS.fullmatch(written) or not 1 <= int(written) <= 4094:
+        raise CommandError(f"tag {written!r} is not in 1..4094")
+    return int(written)
 
 
 def switch(what: str, written: str) -> bool:

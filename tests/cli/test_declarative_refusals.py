@@ -220,6 +220,64 @@ def faults(text: str | bytes) -> Iterator[str]:
             "4:37: chassis.h2.vteps[0].ip: VTEP 1.1.1.1 is that of chassis 'h1' (line 3) already",
         ),
         (
+            CHASSIS + "  h1: {ovsdb: dial-in, vteps: [{ip: 1.1.1.1, mtu: 575}]}",
+            "3:51: chassis.h1.vteps[0].mtu: MTU 575 is not in 576..65535",
+        ),
+        (
+            CHASSIS + "  h1: {ovsdb: dial-in, vteps: [1.1.1.1], bridges: {a/b: br0}}",
+            "3:52: chassis.h1.bridges.\"a/b\": physical network 'a/b' is no name",
+        ),
+        (
+            CHASSIS + "  h1: {ovsdb: dial-in, vteps: [1.1.1.1], bridges: {lan: br-int}}",
+            "3:57: chassis.h1.bridges.lan: bridge 'br-int' is the overlay's own",
+        ),
+        # Neighbors, guard, trunks, physical networks.
+        (
+            f"{NETWORK}    unknown-neighbor: ask",
+            "6:23: networks.red.unknown-neighbor: unknown-neighbor 'ask' is unknown; there are: auto, flood, gateway",
+        ),
+        (
+            f"{NETWORK}    multicast: some",
+            "6:16: networks.red.multicast: multicast 'some' is unknown; there are: flood",
+        ),
+        (f"{NETWORK}    vlan-transparent: on", "6:23: networks.red.vlan-transparent: 'on' is neither true nor false"),
+        (f"{NETWORK}    physical: lan", "6:15: networks.red: no gateway-chassis; expected one beside physical"),
+        (f"{NETWORK}    physical-vlan: 5", "6:20: networks.red: no physical; expected one beside physical-vlan"),
+        (f"{NETWORK}    gateway-chassis: h1", "6:22: networks.red: no physical; expected one beside gateway-chassis"),
+        (
+            f"{NETWORK}    physical: lan\n    gateway-chassis: h1\n    physical-vlan: 4095",
+            "physical-vlan 4095 is not in 0..4094",
+        ),
+        (
+            f"{NETWORK}    physical: lan\n    gateway-chassis: h2\nchassis: {{}}",
+            "7:22: networks.red.gateway-chassis: no chassis 'h2' in chassis; ",
+        ),
+        (
+            f"{NETWORK}    physical: lan\n    gateway-chassis: h1\n"
+            "  blue: {tenant: acme, vni: 2, physical: lan, physical-vlan: 0, gateway-chassis: h2}",
+            "8:42: networks.blue.physical: VLAN 0 of lan is that of network 'red' (line 6) already; expected another",
+        ),
+        (f"{PORTS}      w: {{mac: auto, may: [fly]}}", "8:28: networks.red.ports.w.may[0]: may 'fly' is unknown"),
+        (f"{PORTS}      w: {{mac: auto, flood-rate: x}}", "flood-rate 'x' is not a number; expected 0 or more"),
+        (f"{PORTS}      w: {{mac: auto, parent: v}}", "8:30: networks.red.ports.w: no tag; expected one beside parent"),
+        (f"{PORTS}      w: {{mac: auto, tag: 5}}", "8:27: networks.red.ports.w: no parent; expected one beside tag"),
+        (f"{PORTS}      w: {{mac: auto, service-tag: true}}", "no parent; expected one beside service-tag"),
+        (f"{PORTS}      w: {{mac: auto, parent: v, tag: 4095}}", "8:38: networks.red.ports.w.tag: tag 4095 is not in"),
+        (
+            f"{PORTS}      w: {{mac: auto, parent: w, tag: 5}}",
+            "8:30: networks.red.ports.w.parent: a port can't be behind itself",
+        ),
+        (
+            f"{PORTS}      u: {{mac: auto}}\n      v: {{mac: auto, parent: u, tag: 5}}\n"
+            "      w: {mac: auto, parent: v, tag: 5}",
+            "10:30: networks.red.ports.w.parent: port 'v' is itself behind 'u'; expected one that is behind none",
+        ),
+        (
+            f"{PORTS}      u: {{mac: auto}}\n      v: {{mac: auto, parent: u, tag: 5}}\n"
+            "      w: {mac: auto, parent: u, tag: 5}",
+            "10:30: networks.red.ports.w.parent: tag 5 behind 'u' is that of port 'v' already; expected another",
+        ),
+        (
             "version: 1\nconnections: {ptcp:1: , 'ptcp:1:127.0.0.1': }",
             '2:25: connections."ptcp:1:127.0.0.1": ptcp:1:127.0.',
         ),
@@ -294,3 +352,37 @@ def test_a_wrong_file_changes_nothing(
     assert heading == f"overlayctl: {file} has 2 faults; nothing was changed"
     assert [line.partition(": ")[0] for line in lines] == [f"{file}:9:16", f"{file}:9:25"]
     assert everything(database) == before
+
+
+@needs_ovsdb
+@pytest.mark.usefixtures("session")
+def test_what_is_neither_in_the_file_nor_in_what_it_leaves_alone(
+    database: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("port-add sub1 --net blue --parent web1 --tag 5")
+    capsys.readouterr()
+    before = everything(database)
+    file = tmp_path / "net.yaml"
+    tenants = "tenants: {acme: {}, umbra: {}}\n"
+    for text, said in (
+        (
+            f"{NETWORK}    physical: lan\n    gateway-chassis: h9\n  blue: {{tenant: acme, vni: 200}}\n{tenants}",
+            ":7:22: networks.red.gateway-chassis: no chassis 'h9' in the database, and the file has no section chassis",
+        ),
+        (
+            f"{PORTS}      w: {{mac: auto, parent: web9, tag: 5}}\n",
+            ":8:30: networks.red.ports.w.parent: no port 'web9' in the file, or in what it leaves alone",
+        ),
+        (
+            f"{NETWORK}  blue: {{tenant: umbra, vni: 200, ports: {{w: {{mac: auto, parent: sub1, tag: 5}}}}}}\n",
+            ":6:66: networks.blue.ports.w.parent: no port 'sub1' in the file, or in what it leaves alone",
+        ),
+        (
+            f"{PORTS}      w: {{mac: auto}}\n  blue: {{tenant: umbra, vni: 200}}\n",
+            "port 'sub1' of network 'blue', which the file leaves alone, would have no place: no port 'web1' in",
+        ),
+    ):
+        file.write_text(text)
+        assert call(f"apply -f {file}") == 1
+        assert said in capsys.readouterr().err
+        assert everything(database) == before

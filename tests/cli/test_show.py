@@ -89,6 +89,7 @@ def test_show_as_json(run: Callable[..., str], served: str) -> None:
         {
             "chassis": "h2",
             "interface": "vm2",
+            "tag": 0,
             "ofport": 3,
             "up": True,
             "error": "",
@@ -97,10 +98,13 @@ def test_show_as_json(run: Callable[..., str], served: str) -> None:
             "vni": None,
             "attached_mac": None,
             "overlay_ip": None,
+            "trunk": None,
         }
     ]
     assert [place["interface"] for place in red["undeclared"]] == ["vm9"]
-    assert red["neighbors"] == [{"ip": "10.0.0.9", "mac": "02:00:00:00:00:99", "chassis": "h1", "interface": "vm9"}]
+    assert red["neighbors"] == [
+        {"ip": "10.0.0.9", "mac": "02:00:00:00:00:99", "chassis": "h1", "interface": "vm9", "seen": 0}
+    ]
     assert [place["interface"] for place in seen["unresolved"]] == ["vm8"]
     assert [problem["where"] for problem in seen["problems"]] == ["chassis h2", "h1/vm7", "h1/vm8"]
 

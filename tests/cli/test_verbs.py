@@ -27,17 +27,23 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "allowed_pairs": [],
         "security": True,
         "enabled": True,
+        "may": [],
+        "flood_rate": None,
+        "parent": None,
+        "tag": None,
+        "service_tag": False,
         "description": "",
     }
     assert listed(run, "port-list --net blue") == []
     assert listed(run, "chassis-list")[0] == {
         "name": "h1",
         "state": "new",
-        "vteps": [{"ip": "192.0.2.1", "encaps": ["vxlan", "gre"]}],
+        "vteps": [{"ip": "192.0.2.1", "encaps": ["vxlan", "gre"], "mtu": 1500}],
         "encaps": ["vxlan", "gre"],
         "datapath": "auto",
         "ovsdb": "tcp:192.0.2.1:6640",
         "controller": "auto",
+        "bridges": {},
         "flows": 0,
         "error": "",
         "description": "",
@@ -55,7 +61,7 @@ def test_the_same_addresses_in_another_network(run: Callable[..., str]) -> None:
 def test_changes(run: Callable[..., str]) -> None:
     run("chassis-set h1 --vtep 192.0.2.11 --encap gre --datapath netdev --controller tcp:192.0.2.9")
     first = listed(run, "chassis-list")[0]
-    assert (first["vteps"], first["datapath"]) == ([{"ip": "192.0.2.11", "encaps": ["gre"]}], "netdev")
+    assert (first["vteps"], first["datapath"]) == ([{"ip": "192.0.2.11", "encaps": ["gre"], "mtu": 1500}], "netdev")
     assert first["controller"] == "tcp:192.0.2.9:6653"
     run("chassis-set h1 --encap gre,vxlan --datapath auto --controller auto --ovsdb tcp:[2001:db8::1]")
     first = listed(run, "chassis-list")[0]
@@ -112,9 +118,9 @@ def test_may_exist(run: Callable[..., str], refused: Callable[..., str], databas
 def test_vteps_of_both_families(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:
     run("chassis-add h1 tcp:192.0.2.1 --vtep 192.0.2.1,2001:DB8:0::1=gre --vtep 198.51.100.1=vxlan+gre --encap vxlan")
     assert listed(run, "chassis-list")[0]["vteps"] == [
-        {"ip": "192.0.2.1", "encaps": ["vxlan"]},
-        {"ip": "198.51.100.1", "encaps": ["vxlan", "gre"]},
-        {"ip": "2001:db8::1", "encaps": ["gre"]},
+        {"ip": "192.0.2.1", "encaps": ["vxlan"], "mtu": 1500},
+        {"ip": "198.51.100.1", "encaps": ["vxlan", "gre"], "mtu": 1500},
+        {"ip": "2001:db8::1", "encaps": ["gre"], "mtu": 1500},
     ]
     assert "VTEP 2001:db8::1 is taken by chassis 'h1'" in refused("chassis-add h2 tcp:192.0.2.2 --vtep 2001:db8::1")
     kept = database.select("Vtep", [["ip", "==", "2001:db8::1"]])[0]["_uuid"]
@@ -123,7 +129,7 @@ def test_vteps_of_both_families(run: Callable[..., str], refused: Callable[..., 
         ("2001:db8::1", kept, ["set", []])
     ]
     run("chassis-set h1 --encap gre")
-    assert listed(run, "chassis-list")[0]["vteps"] == [{"ip": "2001:db8::1", "encaps": ["gre"]}]
+    assert listed(run, "chassis-list")[0]["vteps"] == [{"ip": "2001:db8::1", "encaps": ["gre"], "mtu": 1500}]
     run("chassis-del h1")
     assert database.select("Vtep") == []
 
@@ -162,9 +168,10 @@ def test_a_chassis_that_asks_to_join(
     assert run("chassis-accept h4") == "h4: VTEP 192.0.2.4\n"
     assert run("chassis-accept h5 --encap gre") == "h5: VTEP 192.0.2.5\n"
     known = listed(run, "chassis-list", "name", "ovsdb", "vteps")
-    assert known == [
-        {"name": "h4", "ovsdb": "dial-in:h4", "vteps": [{"ip": "192.0.2.4", "encaps": ["vxlan", "gre"]}]},
-        {"name": "h5", "ovsdb": "dial-in:h5", "vteps": [{"ip": "192.0.2.5", "encaps": ["gre"]}]},
+    assert [(row["name"], row["ovsdb"]) for row in known] == [("h4", "dial-in:h4"), ("h5", "dial-in:h5")]
+    assert [row["vteps"] for row in known] == [
+        [{"ip": "192.0.2.4", "encaps": ["vxlan", "gre"], "mtu": 1500}],
+        [{"ip": "192.0.2.5", "encaps": ["gre"], "mtu": 1500}],
     ]
     assert "no chassis 'h6' asks to join; known: h4, h5" in refused("chassis-accept h6")
     assert "chassis 'h4' exists already" in refused("chassis-accept h4")
@@ -204,7 +211,7 @@ def test_where_the_server_listens(run: Callable[..., str], refused: Callable[...
 def test_lists_of_what_the_controller_writes(run: Callable[..., str], database: Connection) -> None:
     insert(database, "Binding", chassis="h1", interface="vm1", ofport=3, network="red", port="web1", up=True)
     insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1", interface="vm9")
-    assert run("binding-list --chassis h1").splitlines()[1] == "h1       vm1        red      web1  3       yes  -"
+    assert run("binding-list --chassis h1").splitlines()[1] == "h1       vm1        0    red      web1  3       yes  -"
     assert run("binding-list --net blue") == ""
     assert listed(run, "neighbor-list --net red", "ip") == [{"ip": "10.0.0.9"}]
     assert listed(run, "address-list") == [
@@ -213,7 +220,7 @@ def test_lists_of_what_the_controller_writes(run: Callable[..., str], database: 
     ]
     shown = run("chassis-show h1").splitlines()
     assert "ovsdb        tcp:192.0.2.1:6640" in shown
-    assert "interfaces   interface=vm1 network=red port=web1 up=yes error=-" in shown
+    assert "interfaces   interface=vm1 tag=0 network=red port=web1 up=yes error=-" in shown
     assert "status         up" in run("port-show web1")
 
 

@@ -11,9 +11,9 @@ from topologies import three_chassis
 pytestmark = pytest.mark.system
 
 INTRO = """
-Every flow of ours has a place in one of these tables, a kind that says what it is for (it stands in the flow's cookie:
-`overlayctl drops` counts by it), and, behind the first table, the network's VNI in `metadata`. The pages show each table
-as it is on chassis h2 of a lab of three chassis and two tenants (`./lab up three_chassis`), after these commands:
+Every flow of ours has a place in one of these tables, a kind that says what it is for (it stands in its cookie:
+`overlayctl drops` counts by it), and, behind the first table, the VNI of its network in `metadata`. The pages show each
+table as it is on chassis h2 of a lab of three chassis and two tenants (`./lab up three_chassis`), after these commands:
 
 ```console
 $ overlayctl port-set web1 --ip 10.0.0.1 --ip fd00::1

@@ -35,6 +35,9 @@ encap = by_option(written.encap)
 subnet = by_option(written.subnet)
 span = by_option(written.span)
 pair = by_option(written.pair)
+may = by_option(written.may)
+bridge = by_option(written.bridge_name)
+physical = by_option(written.name, "physical network")
 target = by_option(written.listener)
 
 
@@ -82,9 +85,9 @@ def ip_or_auto(written_text: str) -> str:
     return written_text if written_text in FAMILIES else str(ip(written_text))
 
 
-def unknown_unicast(written_text: str) -> str:
-    """What becomes of packets for a MAC that nobody knows."""
-    return str(by_option(lambda text: written.one_of("unknown-unicast", text, ("flood", "drop")))(written_text))
+def word(what: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    """One of a few words."""
+    return by_option(lambda text: written.one_of(what, text, known))
 
 
 def ovsdb(chassis: str) -> Callable[[str], Any]:

@@ -16,6 +16,9 @@ CHANGE: Final = "~"
 DELETE: Final = "-"
 PAIRS: Final = ("option", "external-id")
 """Kinds of things that are a key and a value of the whole database."""
+NOTHING: Final = None
+NOTHINGS: Final[tuple[Any, ...]] = (NOTHING, "", (), {})
+"""What a field holds that says nothing: two of them don't differ. 0 and False are said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Change:
                     for key in sorted({*old, *new})
                     if old.get(key) != new.get(key)
                 ]
-            elif (old or None, old is False) != (new or None, new is False):
+            elif (NOTHING if old in NOTHINGS else old) != (NOTHING if new in NOTHINGS else new):
                 found.append((_spelled(name), old, new))
         return found
 
@@ -82,6 +85,38 @@ def homeless(present: Document, wanted: Document) -> Iterator[tuple[str, str]]:
     tenants = wanted.tenants if wanted.tenants is not None else present.tenants or {}
     networks = wanted.networks if wanted.networks is not None else present.networks or {}
     return ((name, network.tenant) for name, network in networks.items() if network.tenant not in tenants)
+
+
+def unconnected(present: Document, wanted: Document) -> Iterator[tuple[str, str]]:
+    """Networks (name, gateway chassis) that would go on outside of the overlay at a chassis that there is not."""
+    chassis = wanted.chassis if wanted.chassis is not None else present.chassis or {}
+    return (
+        (name, network.gateway_chassis)
+        for name, network in (wanted.networks or {}).items()
+        if network.gateway_chassis is not None and network.gateway_chassis not in chassis
+    )
+
+
+def all_ports(present: Document, wanted: Document) -> dict[str, Port]:
+    """The ports that there would be: those of the document, and those that it leaves alone."""
+    gone = governed(present, wanted)
+    return {name: port for name, port in present.ports.items() if name not in gone} | dict(wanted.ports)
+
+
+def misplaced(ports: Mapping[str, Port]) -> dict[str, str]:
+    """Ports that can't be behind their parents, and why, in words. A parent that is not among these is no fault."""
+    wrong: dict[str, str] = {}
+    taken: dict[tuple[str, int | None], str] = {}
+    for name in sorted(name for name, port in ports.items() if port.parent is not None):
+        port, parent = ports[name], ports[name].parent or ""
+        first = taken.setdefault((parent, port.tag), name)
+        if parent == name:
+            wrong[name] = "a port can't be behind itself; expected the name of another one"
+        elif parent in ports and ports[parent].parent is not None:
+            wrong[name] = f"port {parent!r} is itself behind {ports[parent].parent!r}; expected one that is behind none"
+        elif first != name and port.tag is not None:
+            wrong[name] = f"tag {port.tag} behind {parent!r} is that of port {first!r} already; expected another"
+    return wrong
 
 
 def _spelled(name: str) -> str:

@@ -46,6 +46,12 @@ class Network:
     excludes: tuple[str, ...] = ()
     mtu: int | None = None
     unknown_unicast: str | None = None
+    unknown_neighbor: str | None = None
+    multicast: str | None = None
+    vlan_transparent: bool | None = None
+    physical: str | None = None
+    physical_vlan: int | None = None
+    gateway_chassis: str | None = None
     description: str = ""
     external_ids: Pairs = field(default_factory=dict)
 
@@ -62,19 +68,26 @@ class Port:
     allowed_pairs: tuple[str, ...] = ()
     security: bool | None = None
     enabled: bool | None = None
+    may: tuple[str, ...] = ()
+    flood_rate: int | None = None
+    parent: str | None = None
+    tag: int | None = None
+    service_tag: bool | None = None
     description: str = ""
     external_ids: Pairs = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Vtep:
-    """Where tunnels end; no encaps are all of them."""
+    """Where tunnels end; no encaps are all of them, and no MTU is the usual one of an underlay."""
 
     ip: str
     encaps: tuple[str, ...] = ()
+    mtu: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.ip} ({', '.join(self.encaps)})" if self.encaps else self.ip
+        said = [*self.encaps, *([f"MTU {self.mtu}"] if self.mtu is not None else [])]
+        return f"{self.ip} ({', '.join(said)})" if said else self.ip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Chassis:
     vteps: tuple[Vtep, ...]
     datapath: str | None = None
     controller: str | None = None
+    bridges: Pairs = field(default_factory=dict)
     description: str = ""
     external_ids: Pairs = field(default_factory=dict)
 

@@ -84,6 +84,12 @@ def _network(will: Network, rows: Named) -> Row:
         "excludes": as_set(will.excludes),
         "mtu": _optional(will.mtu),
         "unknown_unicast": _optional(will.unknown_unicast),
+        "unknown_neighbor": _optional(will.unknown_neighbor),
+        "multicast": _optional(will.multicast),
+        "vlan_transparent": _optional(will.vlan_transparent),
+        "physical": _optional(will.physical),
+        "physical_vlan": _optional(will.physical_vlan),
+        "gateway_chassis": _optional(will.gateway_chassis),
         **_beside(will),
     }
 
@@ -107,6 +113,11 @@ def _port(draft: Draft, will: Port, row: Row | None, rows: Named) -> Row:
         "allowed_pairs": as_set(will.allowed_pairs),
         "security": _optional(will.security),
         "enabled": _optional(will.enabled),
+        "may": as_set(will.may),
+        "flood_rate": _optional(will.flood_rate),
+        "parent": _optional(will.parent),
+        "tag": _optional(will.tag),
+        "service_tag": _optional(will.service_tag),
         **_beside(will),
     }
 
@@ -114,8 +125,8 @@ def _port(draft: Draft, will: Port, row: Row | None, rows: Named) -> Row:
 def _chassis(draft: Draft, will: Chassis, row: Row | None) -> Row:
     present = {own["ip"]: own for own in _own(draft, "Vtep", row["vteps"])} if row is not None else {}
     vteps = [
-        ref(_write(draft, "Vtep", present.get(end.ip), {"ip": end.ip, "encaps": as_set(end.encaps)}))
-        for end in will.vteps
+        ref(_write(draft, "Vtep", present.get(end.ip), {"ip": end.ip, "encaps": as_set(end.encaps), "mtu": mtu}))
+        for end, mtu in ((end, _optional(end.mtu)) for end in will.vteps)
     ]
     return {
         "name": will.name,
@@ -123,6 +134,7 @@ def _chassis(draft: Draft, will: Chassis, row: Row | None) -> Row:
         "vteps": as_set(vteps),
         "datapath_type": _optional(will.datapath),
         "controller": _optional(will.controller),
+        "bridges": _map(will.bridges),
         **_beside(will),
     }
 

@@ -64,7 +64,8 @@ def _network(row: Row, owners: Mapping[str, str]) -> Network:
         ordered(elements(row["ranges"])),
         ordered(elements(row["excludes"])),
         optional(row["mtu"]),
-        optional(row["unknown_unicast"]),
+        *(optional(row[column]) for column in ("unknown_unicast", "unknown_neighbor", "multicast", "vlan_transparent")),
+        *(optional(row[column]) for column in ("physical", "physical_vlan", "gateway_chassis")),
         *_beside(row),
     )
 
@@ -79,18 +80,22 @@ def _port(row: Row, networks: Mapping[str, str], addresses: Rows) -> Port:
         ordered(elements(row["allowed_pairs"])),
         optional(row["security"]),
         optional(row["enabled"]),
+        ordered(elements(row["may"])),
+        *(optional(row[column]) for column in ("flood_rate", "parent", "tag", "service_tag")),
         *_beside(row),
     )
 
 
 def _chassis(row: Row, vteps: Rows) -> Chassis:
-    ends = {vteps[uuid]["ip"]: encaps(elements(vteps[uuid]["encaps"])) for uuid in elements(row["vteps"])}
+    own = [vteps[uuid] for uuid in elements(row["vteps"])]
+    ends = {vtep["ip"]: Vtep(vtep["ip"], encaps(elements(vtep["encaps"])), optional(vtep["mtu"])) for vtep in own}
     return Chassis(
         row["name"],
         row["ovsdb"],
-        tuple(Vtep(ip, ends[ip]) for ip in ordered(ends)),
+        tuple(ends[ip] for ip in ordered(ends)),
         optional(row["datapath_type"]),
         optional(row["controller"]),
+        pairs(row["bridges"]),
         *_beside(row),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from controller.cli import written
 from controller.cli.declarative import checks, yaml_nodes
+from controller.cli.declarative.difference import misplaced
 from controller.cli.declarative.document import (
     AUTO,
     ENCAPS,
@@ -35,10 +36,14 @@ BESIDE: Final = ("description", "external-ids")
 TENANT: Final = BESIDE
 NETWORK: Final = (
     *("tenant", "vni", "encap", "subnets", "gateways", "ranges", "excludes", "mtu", "unknown-unicast"),
+    *("unknown-neighbor", "multicast", "vlan-transparent", "physical", "physical-vlan", "gateway-chassis"),
     *(*BESIDE, "ports"),
 )
-PORT: Final = ("mac", "extra-macs", "ips", "allowed-pairs", "security", "enabled", *BESIDE)
-CHASSIS: Final = ("ovsdb", "vteps", "datapath", "controller", *BESIDE)
+PORT: Final = (
+    *("mac", "extra-macs", "ips", "allowed-pairs", "security", "enabled"),
+    *("may", "flood-rate", "parent", "tag", "service-tag", *BESIDE),
+)
+CHASSIS: Final = ("ovsdb", "vteps", "datapath", "controller", "bridges", *BESIDE)
 CONNECTION: Final = ("role", "read-only", "inactivity-probe", "max-backoff")
 EXPECTED_VTEPS: Final = "expected a list of at least one, such as vteps: [192.0.2.1]"
 
@@ -92,7 +97,8 @@ def _document(faults: Faults, root: Node) -> Document:
             for name, key, node in faults.things(top.items["tenants"], "tenants", checks.name("tenant"))
         }
     if "networks" in top.items:
-        networks = _networks(faults, top.items["networks"], _names(top.items.get("tenants")), ports, stated)
+        others = (_names(top.items.get("tenants")), _names(top.items.get("chassis")))
+        networks = _networks(faults, top.items["networks"], others, ports, stated)
     if "chassis" in top.items:
         chassis = _all_chassis(faults, top.items["chassis"])
     if "connections" in top.items:
@@ -128,31 +134,39 @@ def _tenant(faults: Faults, name: str, key: Scalar, node: Node) -> Tenant:
     return Tenant(name, *_beside(Fields.of(faults, key, node, below("tenants", name), TENANT)))
 
 
+Others = tuple[list[str] | None, list[str] | None]
+"""The names of the file's tenants and chassis; None where it has no such section."""
+
+
 def _networks(
-    faults: Faults, section: Node, tenants: list[str] | None, ports: dict[str, Port], stated: set[str]
+    faults: Faults, section: Node, others: Others, ports: dict[str, Port], stated: set[str]
 ) -> dict[str, Network]:
-    vnis: Taken = {}
+    taken: dict[str, Taken] = {"VNI": {}, "VLAN": {}}
     names: Taken = {}
     found = {}
     for name, key, node in faults.things(section, "networks", checks.name("network")):
         row = Fields.of(faults, key, node, below("networks", name), NETWORK)
-        found[name] = _network(row, name, tenants, vnis)
+        found[name] = _network(row, name, others, taken)
         row.sections("ports")
         if "ports" in row.items:
             stated.add(name)
             _ports(row, found[name], names, ports)
+    for port, text in misplaced(ports).items():
+        path = below(below(below(below("networks", ports[port].network), "ports"), port), "parent")
+        faults.found.append(Fault(*faults.places[path], path, text))
     return found
 
 
-def _network(row: Fields, name: str, tenants: list[str] | None, vnis: Taken) -> Network:
+def _network(row: Fields, name: str, others: Others, taken: dict[str, Taken]) -> Network:
     faults = row.faults
+    tenants, chassis = others
     tenant = row.one("tenant", checks.name("tenant"), needed="NAME")
     faults.place(row.place("tenant"), row.below("tenant"))
     if tenant is not None and tenants is not None and tenant not in tenants:
         faults.refuse(row.found("tenant", tenant), f"no tenant {tenant!r} in tenants; {one_of(tenants, tenant)}")
     vni = row.one("vni", checks.vni, needed="NUMBER, 1..16777215")
     if vni is not None:
-        faults.once(vnis, row.found("vni", vni), "VNI", f"network {name!r}")
+        faults.once(taken["VNI"], row.found("vni", vni), "VNI", f"network {name!r}")
     subnets, gateways, ranges, excludes = _plan(row)
     return Network(
         name,
@@ -164,9 +178,37 @@ def _network(row: Fields, name: str, tenants: list[str] | None, vnis: Taken) -> 
         ranges,
         excludes,
         row.one("mtu", checks.number("MTU", 68, 65535)),
-        row.one("unknown-unicast", checks.unknown_unicast),
+        row.one("unknown-unicast", checks.word("unknown-unicast", written.UNKNOWN_UNICAST)),
+        row.one("unknown-neighbor", checks.word("unknown-neighbor", written.UNKNOWN_NEIGHBOR)),
+        row.one("multicast", checks.word("multicast", written.MULTICAST)),
+        row.one("vlan-transparent", checks.truth),
+        *_outside(row, name, chassis, taken["VLAN"]),
         *_beside(row),
     )
+
+
+def _outside(
+    row: Fields, name: str, chassis: list[str] | None, taken: Taken
+) -> tuple[str | None, int | None, str | None]:
+    """The physical network, the VLAN there and the gateway chassis: all of it, or nothing."""
+    faults = row.faults
+    physical = row.one("physical", checks.physical)
+    vlan = row.one("physical-vlan", checks.number("physical-vlan", 0, 4094))
+    gateway = row.one("gateway-chassis", checks.name("chassis"))
+    faults.place(row.place("gateway-chassis"), row.below("gateway-chassis"))
+    if "physical" in row.items and "gateway-chassis" not in row.items:
+        faults.add(row.items["physical"], row.path, "no gateway-chassis; expected one beside physical")
+    for key in ("physical-vlan", "gateway-chassis"):
+        if key in row.items and "physical" not in row.items:
+            faults.add(row.items[key], row.path, f"no physical; expected one beside {key}")
+    if gateway is not None and chassis is not None and gateway not in chassis:
+        faults.refuse(
+            row.found("gateway-chassis", gateway), f"no chassis {gateway!r} in chassis; {one_of(chassis, gateway)}"
+        )
+    if physical is not None:
+        there = Found(f"{vlan or 0} of {physical}", row.place("physical"), row.below("physical"))
+        faults.once(taken, there, "VLAN", f"network {name!r}")
+    return physical, vlan, gateway
 
 
 def _plan(row: Fields) -> tuple[tuple[str, ...], ...]:
@@ -231,7 +273,25 @@ def _port(row: Fields, name: str, network: str, plan: ipam.Plan | None, taken: d
         values(row.many("allowed-pairs", checks.pair)),
         row.one("security", checks.truth),
         row.one("enabled", checks.truth),
+        values(row.many("may", checks.may)),
+        row.one("flood-rate", checks.number("flood-rate", 0)),
+        *_behind(row),
         *_beside(row),
+    )
+
+
+def _behind(row: Fields) -> tuple[str | None, int | None, bool | None]:
+    """The parent, and the tag there: both, or nothing."""
+    row.faults.place(row.place("parent"), row.below("parent"))
+    if "parent" in row.items and "tag" not in row.items:
+        row.faults.add(row.items["parent"], row.path, "no tag; expected one beside parent, 1..4094")
+    for key in ("tag", "service-tag"):
+        if key in row.items and "parent" not in row.items:
+            row.faults.add(row.items[key], row.path, f"no parent; expected one beside {key}")
+    return (
+        row.one("parent", checks.name("port")),
+        row.one("tag", checks.number("tag", 1, 4094)),
+        row.one("service-tag", checks.truth),
     )
 
 
@@ -258,6 +318,7 @@ def _all_chassis(faults: Faults, section: Node) -> dict[str, Chassis]:
             _vteps(row, f"chassis {name!r}", ends),
             row.one("datapath", checks.optional(written.datapath)),
             row.one("controller", checks.optional(written.controller)),
+            _bridges(row),
             *_beside(row),
         )
     return found
@@ -272,23 +333,35 @@ def _vteps(row: Fields, owner: str, ends: Taken) -> tuple[Vtep, ...]:
         faults.add(node, path, f"{'no vteps' if isinstance(node, List) else kind(node)}; {EXPECTED_VTEPS}")
     found = {}
     for number, item in enumerate(items):
-        end, kinds = _vtep(faults, item, f"{path}[{number}]")
+        end, kinds, mtu = _vtep(faults, item, f"{path}[{number}]")
         if end is not None:
             faults.once(ends, end, "VTEP", owner)
-            found[end.value] = Vtep(end.value, kinds)
+            found[end.value] = Vtep(end.value, kinds, mtu)
     return tuple(found[ip] for ip in ordered(found))
 
 
-def _vtep(faults: Faults, item: Node, path: str) -> tuple[Found | None, tuple[str, ...]]:
-    """One VTEP: its address alone, or with encaps."""
+def _vtep(faults: Faults, item: Node, path: str) -> tuple[Found | None, tuple[str, ...], int | None]:
+    """One VTEP: its address alone, or with encaps and MTU."""
     if not isinstance(item, yaml_nodes.Mapping):
-        return scalar(faults, item, path, checks.ip), ()
-    row = Fields.of(faults, item, item, path, ("ip", "encaps"))
+        return scalar(faults, item, path, checks.ip), (), None
+    row = Fields.of(faults, item, item, path, ("ip", "encaps", "mtu"))
     ip = row.one("ip", checks.ip, needed="IP")
     kinds = row.many("encaps", checks.encap)
     if "encaps" in row.items and row.length("encaps") == 0:
         faults.add(row.items["encaps"], row.below("encaps"), "no encap; expected one, or no such key for all of them")
-    return None if ip is None else row.found("ip", ip), encaps(values(kinds))
+    mtu = row.one("mtu", checks.number("MTU", 576, 65535))
+    return None if ip is None else row.found("ip", ip), encaps(values(kinds)), mtu
+
+
+def _bridges(row: Fields) -> Pairs:
+    """Bridges by the physical network they are in."""
+    node, path, found = row.items.get("bridges"), row.below("bridges"), {}
+    if node is not None:
+        for name, _, value in row.faults.things(node, path, checks.physical):
+            bridge = scalar(row.faults, value, below(path, name), checks.bridge)
+            if bridge is not None:
+                found[name] = bridge.value
+    return dict(sorted(found.items()))
 
 
 def _connection(faults: Faults, name: str, key: Scalar, node: Node) -> Connection:

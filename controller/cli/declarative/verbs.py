@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from controller.cli.declarative import plan
 from controller.cli.declarative.automatic import NoneLeftError, settled
-from controller.cli.declarative.difference import Change, difference, homeless
+from controller.cli.declarative.difference import Change, all_ports, difference, homeless, misplaced, unconnected
 from controller.cli.declarative.document import Document
 from controller.cli.declarative.enact import enact
 from controller.cli.declarative.fields import below
@@ -126,6 +126,7 @@ def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], Documen
         line, column = said.places.get(path, (1, 1))
         faults.append(Fault(line, column, path, f"no tenant {tenant!r} in the database, and the file has no section "
                             "tenants; add it to the file, or overlayctl tenant-add"))  # fmt: skip
+    faults += _dangling(here, said)
     if faults:
         raise _wrong(name, sorted(faults))
     try:
@@ -134,6 +135,29 @@ def _changes(draft: Draft, said: Read, name: str) -> tuple[list[Change], Documen
         path = below(below(below("networks", none.port.network), "ports"), none.port.name)
         raise _wrong(name, [Fault(*said.places[path], below(path, "ips"), str(none))]) from None
     return difference(here, wanted), here
+
+
+def _dangling(here: Document, said: Read) -> Iterator[Fault]:
+    """What the file refers to by name, and is neither in it nor in the part of the database that it leaves alone."""
+    for network, chassis in unconnected(here, said.document):
+        path = below(below("networks", network), "gateway-chassis")
+        yield Fault(*said.places[path], path, f"no chassis {chassis!r} in the database, and the file has no section "
+                    "chassis; add it to the file, or overlayctl chassis-add")  # fmt: skip
+    ports = all_ports(here, said.document)
+    wrong = misplaced(ports)
+    for name, port in ports.items():
+        if port.parent is not None and port.parent not in ports:
+            wrong[name] = (
+                f"no port {port.parent!r} in the file, or in what it leaves alone; expected the name of a port"
+            )
+        if name in wrong and name not in said.document.ports:
+            raise CommandError(
+                f"port {name!r} of network {port.network!r}, which the file leaves alone, would have no place: "
+                f"{wrong[name]}; change it first (overlayctl port-set {name} --parent PORT --tag N)"
+            )
+        if name in wrong:
+            path = below(below(below(below("networks", port.network), "ports"), name), "parent")
+            yield Fault(*said.places[path], path, wrong[name])
 
 
 def _present(draft: Draft) -> Document:

@@ -92,6 +92,12 @@ def _network(network: Network) -> Iterator[str]:
     yield from _list("excludes", network.excludes)
     yield from _number("mtu", network.mtu)
     yield from _text("unknown-unicast", network.unknown_unicast)
+    yield from _text("unknown-neighbor", network.unknown_neighbor)
+    yield from _text("multicast", network.multicast)
+    yield from _truth("vlan-transparent", network.vlan_transparent)
+    yield from _text("physical", network.physical)
+    yield from _number("physical-vlan", network.physical_vlan)
+    yield from _text("gateway-chassis", network.gateway_chassis)
     yield from _beside(network)
 
 
@@ -110,6 +116,11 @@ def _port(port: Port) -> Iterator[str]:
     yield from _list("allowed-pairs", port.allowed_pairs)
     yield from _truth("security", port.security)
     yield from _truth("enabled", port.enabled)
+    yield from _list("may", port.may)
+    yield from _number("flood-rate", port.flood_rate)
+    yield from _text("parent", port.parent)
+    yield from _number("tag", port.tag)
+    yield from _truth("service-tag", port.service_tag)
     yield from _beside(port)
 
 
@@ -118,13 +129,16 @@ def _chassis(chassis: Chassis) -> Iterator[str]:
     yield f"vteps: [{', '.join(map(_vtep, chassis.vteps))}]"
     yield from _text("datapath", chassis.datapath)
     yield from _text("controller", chassis.controller)
+    yield from _pairs("bridges", chassis.bridges)
     yield from _beside(chassis)
 
 
 def _vtep(vtep: Vtep) -> str:
-    if not vtep.encaps:
+    if not vtep.encaps and vtep.mtu is None:
         return spelled(vtep.ip)
-    return f"{{ip: {spelled(vtep.ip)}, encaps: [{', '.join(vtep.encaps)}]}}"
+    encaps = [f"encaps: [{', '.join(vtep.encaps)}]"] if vtep.encaps else []
+    mtu = [f"mtu: {vtep.mtu}"] if vtep.mtu is not None else []
+    return f"{{{', '.join([f'ip: {spelled(vtep.ip)}', *encaps, *mtu])}}}"
 
 
 def _connection(connection: Connection) -> Iterator[str]:
@@ -136,9 +150,13 @@ def _connection(connection: Connection) -> Iterator[str]:
 
 def _beside(thing: Tenant | Network | Port | Chassis) -> Iterator[str]:
     yield from _text("description", thing.description or None)
-    if thing.external_ids:
-        yield "external-ids:"
-        yield from (f"  {line}" for line in _pair_lines(thing.external_ids))
+    yield from _pairs("external-ids", thing.external_ids)
+
+
+def _pairs(name: str, pairs: Pairs) -> Iterator[str]:
+    if pairs:
+        yield f"{name}:"
+        yield from (f"  {line}" for line in _pair_lines(pairs))
 
 
 def _pair_lines(pairs: Pairs) -> Iterator[str]:

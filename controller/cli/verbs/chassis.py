@@ -23,6 +23,17 @@ def _chassis(needed: bool) -> tuple[Argument, ...]:
             "ENCAP",
             "a kind of tunnel that its VTEPs offer, vxlan or gre" + (" (default: both)" if needed else ""),
         ),
+        several(
+            "--vtep-mtu",
+            "[IP=]N",
+            "the MTU of the underlay at its VTEPs, or at one, or auto: 1500" + (" (default)" if needed else ""),
+        ),
+        several(
+            "--bridge",
+            "PHYSICAL=BRIDGE",
+            "its bridge in a physical network, for networks that go on there (net-set --physical)"
+            + ("" if needed else "; replaces all; none: no such"),
+        ),
         arg(
             "--datapath",
             metavar="TYPE",
@@ -57,6 +68,7 @@ CHASSIS: Final = (
             "chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1",
             "chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2 --encap gre --datapath netdev",
             "chassis-add h3 tcp:192.0.2.3:6640 --vtep 192.0.2.3 --vtep 2001:db8::3=gre",
+            "chassis-add h4 tcp:192.0.2.4:6640 --vtep 192.0.2.4 --vtep-mtu 9000 --bridge office=br-office",
         ),
     ),
     Verb(

@@ -55,8 +55,35 @@ def _network(needed: bool) -> tuple[Argument, ...]:
         several("--gateway", "IP", "a router's address, which is not given out; one of each family" + replaces),
         several("--range", "A-B", "addresses that are given out by --ip auto, if not the whole subnets" + replaces),
         several("--exclude", "A[-B]", "addresses that are not given out" + replaces),
-        arg("--mtu", metavar="BYTES", help="the MTU of its ports, or auto"),
+        arg("--mtu", metavar="BYTES", help="the MTU of its ports, or auto: what its tunnels carry"),
         arg("--unknown-unicast", metavar="WHAT", help="a frame to an unknown MAC: flood (default) or drop it"),
+        arg(
+            "--unknown-neighbor",
+            metavar="WHAT",
+            help="a request (ARP, neighbor solicitation) for an address nobody is known to have: flood it, send it to "
+            "the gateway alone, drop it, or auto: flood it where somebody might have it (default)",
+        ),
+        arg(
+            "--multicast",
+            metavar="WHAT",
+            help="multicast but for that of the links themselves: flood (default) or drop",
+        ),
+        arg(
+            "--vlan-transparent",
+            metavar="on|off",
+            help="whether what its ports send may carry VLAN tags (default: off)",
+        ),
+        arg(
+            "--physical",
+            metavar="NAME[:VLAN]",
+            help="the physical network, and the VLAN there, where it goes on outside of the overlay; none: nowhere",
+        ),
+        arg(
+            "--gateway-chassis",
+            metavar="CHASSIS",
+            help="the one chassis that connects it there, by its --bridge",
+            complete="Chassis",
+        ),
         DESCRIPTION,
     )
 
@@ -72,6 +99,7 @@ NETWORKS: Final = (
             "net-add web --tenant acme --vni 101 --subnet 10.0.0.0/24,2001:db8::/64 --gateway 10.0.0.1",
             "net-add db --tenant acme --vni 102 --subnet 10.1.0.0/16 --range 10.1.4.0-10.1.7.255 --exclude 10.1.4.9",
             "net-add blue --tenant umbra --vni 200 --encap gre",
+            "net-add lan --tenant acme --vni 103 --physical office:42 --gateway-chassis h1",
         ),
     ),
     Verb(
@@ -79,7 +107,7 @@ NETWORKS: Final = (
         "change a network",
         "networks:change",
         (NETWORK, *_network(False)),
-        ("net-set red --encap gre", "net-set web --subnet 10.0.0.0/23 --exclude none"),
+        ("net-set red --encap gre", "net-set web --subnet 10.0.0.0/23 --exclude none", "net-set lan --physical none"),
         alters=True,
     ),
     Verb(
@@ -118,7 +146,30 @@ def _port(needed: bool) -> tuple[Argument, ...]:
         ),
         several("--extra-mac", "MAC", "a MAC it may have besides" + replaces),
         several("--allow", "[MAC=]IP[/LENGTH]", "what it may send from besides its own addresses" + replaces),
-        arg("--security", metavar="on|off", help="whether it may send from its own addresses alone"),
+        arg(
+            "--security",
+            metavar="on|off",
+            help="whether it may send from its own MACs and addresses alone" + (" (default: on)" if needed else ""),
+        ),
+        several(
+            "--may",
+            "WHAT",
+            "what it may send that others may not: dhcp-server, router (advertisements, redirects)" + replaces,
+        ),
+        arg(
+            "--flood-rate",
+            metavar="N",
+            help="how many broadcast, unknown unicast and multicast packets it may send per second: a number, "
+            "unlimited, or default (5000)",
+        ),
+        arg(
+            "--parent",
+            metavar="PORT",
+            help="the port behind which it is, wherever that is plugged in; none: none",
+            complete="Port",
+        ),
+        arg("--tag", metavar="N", help="the VLAN tag, 1..4094, that its packets carry there"),
+        arg("--service-tag", metavar="on|off", help="whether that is a tag of 802.1ad (default: off, 802.1Q)"),
         arg("--enable", action="store_const", const=True, dest="enabled", help="let it send and receive"),
         arg("--disable", action="store_const", const=False, dest="enabled", help="cut it off"),
         DESCRIPTION,
@@ -140,6 +191,8 @@ PORTS: Final = (
             "port-add web1 --net red --mac 02:00:00:00:00:01 --ip 10.0.0.1",
             "port-add web2 --net web --ip auto",
             "port-add fw1 --net red --ip 10.0.0.254 --allow 10.9.0.0/16,02:00:00:00:00:fe=10.0.0.253",
+            "port-add dhcp1 --net red --ip 10.0.0.2 --may dhcp-server",
+            "port-add db1 --net blue --parent fw1 --tag 200",
             "--wait port-add web3 --net red --mac 02:00:00:00:00:03 --ip 10.0.0.3,10.0.0.4",
         ),
     ),
@@ -148,7 +201,12 @@ PORTS: Final = (
         "change a port",
         "ports:change",
         (PORT, *_port(False)),
-        ("port-set web1 --ip 10.0.0.7", "port-set web1 --ip none", "port-set web1 --disable"),
+        (
+            "port-set web1 --ip 10.0.0.7",
+            "port-set web1 --ip none",
+            "port-set web1 --disable",
+            "port-set db1 --parent none",
+        ),
         alters=True,
     ),
     Verb("port-del", "remove a port, and with it its addresses", "ports:delete", (PORT, IF_EXISTS), ("port-del web1",)),

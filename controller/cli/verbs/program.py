@@ -10,17 +10,20 @@ SHOW_JSON: Final = """\
 --format json prints one object:
   database, configured, installed    the server; the last configuration asked for, and installed, by --wait
   alarm       what stopped the controller, in words; empty when nothing did
-  chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, flows, error}]; vteps: [{ip, encaps}]
-  networks    [{name, tenant, vni, encap, mtu, subnets, ports, undeclared, neighbors}]
+  chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, bridges, flows, error}]
+                vteps: [{ip, encaps, mtu}]; bridges: {physical: bridge}
+  networks    [{name, tenant, vni, encap, mtu, carries, physical, physical_vlan, gateway_chassis,
+                subnets, ports, undeclared, neighbors}]; carries: the MTU of its tunnels
     subnets     [{subnet, used, free, others, gateway}]; others: taken, outside the ranges
-    ports       [{name, mac, ips, status, places}]
+    ports       [{name, mac, ips, parent, tag, status, places}]
                 status: up, down, problem, not plugged in, disabled
     undeclared  [place]: interfaces that joined by VNI
-    neighbors   [{ip, mac, chassis, interface}]: learned
+    neighbors   [{ip, mac, chassis, interface, seen}]: learned; seen: when, in seconds since 1970
   pending     [{name, address, vtep, ovs_version}]: chassis that ask to join
   unresolved  [place]: interfaces that belong to no network
   problems    [{where, what, advice}]
-  a place is  {chassis, interface, ofport, up, error, stale, iface_id, vni, attached_mac, overlay_ip};
+  a place is  {chassis, interface, tag, ofport, up, error, stale, iface_id, vni, attached_mac, overlay_ip,
+              trunk}; tag: the VLAN tag behind a trunk, 0 for none;
               stale: its chassis does not answer, and this is what was last known"""
 
 LOOK: Final = (
