@@ -29,6 +29,8 @@ _ICMPV6: Final = 54
 """Where in a frame the IPv6 addresses begin, and what follows them."""
 _LONGEST_ND: Final = 1240
 """Octets of a message that every link carries whole (RFC 8200, section 5)."""
+_GROUP: Final = 0xFF
+"""The first octet of every IPv6 group address."""
 _SOLICITATION: Final = 135
 _ADVERTISEMENT: Final = 136
 _ROUTER: Final = 0x80
@@ -123,21 +125,18 @@ def parse_discovery(frame: bytes) -> Seen | None:
         return None
     _, mac, ethertype, first, length, following, hops, source, destination = _IPV6.unpack_from(frame)
     kind, code, _, flags, target = _DISCOVERY.unpack_from(frame, _ICMPV6)
-    if (ethertype, first >> 4, following, hops, code) != (0x86DD, 6, 58, 255, 0) or length != len(frame) - _ICMPV6:
-        return None
-    if length > _LONGEST_ND or length % 8:
-        return None
-    if kind not in (_SOLICITATION, _ADVERTISEMENT) or target[0] == 0xFF or source[0] == 0xFF:
+    whole = length == len(frame) - _ICMPV6 and length <= _LONGEST_ND and not length % 8
+    if not whole or (ethertype, first >> 4, following, hops, code) != (0x86DD, 6, 58, 255, 0):
         return None
     # The sum of 16-bit words is the rest by 2^16 - 1: of both addresses, the message, and what else is summed.
-    if (int.from_bytes(frame[_ADDRESSES:], "big") + length + following) % 0xFFFF:
-        return None
+    right = not (int.from_bytes(frame[_ADDRESSES:], "big") + length + following) % 0xFFFF
     options = _options(frame)
-    if options is None:
+    if not right or options is None or _GROUP in (target[0], source[0]):
         return None
-    if kind == _SOLICITATION:
-        return _seen(source, mac) if options.get(_SOURCE_OPTION) == mac else None
-    if options.get(_TARGET_OPTION, mac) != mac or (flags & _SOLICITED and destination[0] == 0xFF):
+    if kind == _SOLICITATION and options.get(_SOURCE_OPTION) == mac:
+        return _seen(source, mac)
+    to_all = flags & _SOLICITED and destination[0] == _GROUP
+    if kind != _ADVERTISEMENT or to_all or options.get(_TARGET_OPTION, mac) != mac:
         return None
     seen = _seen(target, mac)
     return replace(seen, router=bool(flags & _ROUTER), overrides=bool(flags & _OVERRIDE)) if seen else None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet6 import (
