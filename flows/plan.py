@@ -15,6 +15,8 @@ from flows.tables import FDB, TOLD_TABLE, Kind
 
 Key = tuple[int, int, int]
 """(table id, priority, cookie) of a flow."""
+_LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
+"""Table and kind of the flows that `learn` writes."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,6 @@ def plan(desired: Iterable[Flow], installed: Collection[Key]) -> Plan:
     )
     stale = sorted(key for key in installed if key not in wanted and not learned(key))
     return Plan(tuple(adds), tuple(stale))
-
-
-_LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
 
 
 def learned(key: Key) -> bool:

@@ -56,11 +56,11 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
         "arp_op": REQUEST,
         "arp_tpa": known.ip,
     }
-    if _may_be_here(view, known):
+    if known.local:
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_sha": known.mac}, [Goto(FORWARD)])
     if known.learned and view.tells:
         # Gratuitous ARP (RFC 5944, section 4.6) of who has the address from now on: all shall hear it.
-        yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_spa": known.ip}, [Goto(FORWARD)])
+        yield flow(RESPOND, Kind.OWN_QUESTION, 210, {**asked, "arp_spa": known.ip}, [Goto(FORWARD)])
     answer = (
         Move("eth_src", "eth_dst"),
         set_field("eth_src", known.mac),
@@ -80,7 +80,7 @@ def _solicitation(view: View, known: Known) -> Iterator[Flow]:
     The solicitation's option becomes the advertisement's; one without an option is left to the neighbor.
     """
     asked: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **SOLICITS, "nd_target": known.ip}
-    if _may_be_here(view, known):
+    if known.local:
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "eth_src": known.mac}, [Goto(FORWARD)])
     answer: tuple[Action, ...] = (
         Move("eth_src", "eth_dst"),
@@ -93,11 +93,6 @@ def _solicitation(view: View, known: Known) -> Iterator[Flow]:
         Goto(ADVERTISE),
     )
     yield flow(RESPOND, Kind.ANSWER, 100, asked, answer)
-
-
-def _may_be_here(view: View, known: Known) -> bool:
-    """Whether a neighbor may speak from a port of this chassis; a learned one moves unasked."""
-    return known.local or (known.learned and view.tells)
 
 
 def misses() -> Iterator[Flow]:

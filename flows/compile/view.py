@@ -86,15 +86,16 @@ class Member:
 class Known:
     """A known neighbor.
 
-    `local`: its MAC may be behind a port of this chassis; `ofport` is the one it is known to be behind, 0 for none.
-    `router`: it may forward packets (RFC 4861). `learned`: it is not declared, so it may move and be forgotten.
+    `local`: it may be behind a port of this chassis, so that its own question is not to be answered. `ofport`: the port
+    of this chassis that it is known to be behind, 0 when it is elsewhere. `router`: it may forward packets (RFC 4861).
+    `learned`: it is not declared, so it may move, and be forgotten.
     """
 
     ip: str
     mac: str
     local: bool
-    router: bool = False
     ofport: int = 0
+    router: bool = False
     learned: bool = False
 
 
@@ -158,35 +159,36 @@ def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def known_neighbors(bindings: Sequence[Binding], learned: Iterable[Neighbor]) -> dict[str, tuple[str, Binding]]:
-    """The MAC of each known address of a network, and where it is.
+Whereabouts = tuple[str, str, str]
+"""A neighbor's MAC, and the chassis and interface it is known to be behind."""
+
+
+def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> dict[str, Whereabouts]:
+    """The whereabouts of each known address of a network.
 
     What is declared wins over what the operator noted on an undeclared port, and that over what was
     learned: a tenant's packet can't take an address that was given to somebody else.
     """
-    places = {(binding.chassis, binding.interface): binding for binding in bindings}
-    found: dict[str, tuple[str, Binding]] = {}
+    found: dict[str, Whereabouts] = {}
     for neighbor in sorted(learned, key=lambda neighbor: (neighbor.ip, neighbor.mac)):
-        place = places.get((neighbor.chassis, neighbor.interface))
-        if place is not None:
-            found[neighbor.ip] = (neighbor.mac, place)
+        found[neighbor.ip] = (neighbor.mac, neighbor.chassis, neighbor.interface)
     return found | declared_neighbors(bindings)
 
 
-def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, tuple[str, Binding]]:
+def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, Whereabouts]:
     """The same, but for what was learned. A port with an IPv6 address has a link-local one as well.
 
     While a port is moving it is where it was.
     """
-    found: dict[str, tuple[str, Binding]] = {}
+    found: dict[str, Whereabouts] = {}
     ordered = sorted(bindings, key=lambda b: (b.port is not None, not b.standby, b.chassis, b.interface, b.tag))
     for binding in ordered:
         if binding.mac is None:
             continue
         for ip in binding.ips:
-            found[ip] = (binding.mac, binding)
+            found[ip] = (binding.mac, binding.chassis, binding.interface)
         if binding.secure and not all(map(is_ipv4, binding.ips)):
-            found[link_local(binding.mac)] = (binding.mac, binding)
+            found[link_local(binding.mac)] = (binding.mac, binding.chassis, binding.interface)
     return found
 
 
@@ -218,12 +220,18 @@ def _view(
     # Who can't be reached is not answered for: no answer says more than lost packets do.
     reached = {chassis, *members}
     seen = [binding for binding in bindings if binding.chassis in reached]
-    declared = declared_neighbors(seen)
-    known = known_neighbors(seen, learned)
+    known = known_neighbors(seen, [neighbor for neighbor in learned if neighbor.chassis in reached])
     routers = {mac for binding in seen if May.ROUTER in binding.may for mac in binding.macs}
     routers |= {known[ip][0] for ip in network.routers if ip in known}
+    # Of what is learned behind a port that routers may be behind, one that is none is not known from one that is; and
+    # a host that is told that its router is none sends nothing to it any more.
+    behind = {(binding.chassis, binding.interface) for binding in seen if May.ROUTER in binding.may}
+    routers |= {mac for ip, (mac, *place) in known.items() if tuple(place) in behind}
     ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
     own = {mac for port in ports for mac in (*port.macs, *port.shared)}
+    at = {(binding.chassis, binding.interface): binding.ofport for binding in local}
+    declared = declared_neighbors(seen)
+    telling = any(port.tells for port in ports)
     return View(
         network.vni,
         ports,
@@ -232,14 +240,12 @@ def _view(
             Known(
                 ip,
                 mac,
-                at.chassis == chassis or mac in own,
-                # Of what is learned behind a port that routers may be behind, one that is none is not known from one
-                # that is; and a host that is told that its router is none no longer sends to it.
-                mac in routers or (ip not in declared and May.ROUTER in at.may),
-                at.ofport if at.chassis == chassis else 0,
+                mac in own or (ip not in declared and telling),
+                at.get((on, interface), 0),
+                mac in routers,
                 ip not in declared,
             )
-            for ip, (mac, at) in sorted(known.items())
+            for ip, (mac, on, interface) in sorted(known.items())
         ),
         tuple(sorted(declared)) if not all(port.restricted for port in ports) else (),
         _asks(network, bindings, known),
@@ -280,7 +286,7 @@ def _member(here: Chassis, there: Chassis, network: Network, bindings: Sequence[
 
 
 def _asks(
-    network: Network, bindings: Sequence[Binding], known: Mapping[str, tuple[str, Binding]]
+    network: Network, bindings: Sequence[Binding], known: Mapping[str, Whereabouts]
 ) -> tuple[UnknownNeighbor, UnknownNeighbor]:
     """What becomes of a request for an unknown address, by family."""
     wanted = network.unknown_neighbor
@@ -295,7 +301,7 @@ def _asks(
     return four, six
 
 
-def _gateway(network: Network, known: Mapping[str, tuple[str, Binding]], ipv4: bool) -> str:
+def _gateway(network: Network, known: Mapping[str, Whereabouts], ipv4: bool) -> str:
     """The MAC of the network's gateway of a family, '' where there is none or it is not known yet."""
     return next((known[ip][0] for ip in network.routers if is_ipv4(ip) == ipv4 and ip in known), "")
 
