@@ -79,7 +79,7 @@ class OverlaySession:
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
-        said = replace(self._state.status(monotonic()), heartbeat=int(time()))
+        said = replace(self._state.status(monotonic(), time()), heartbeat=int(time()))
         self._tell(said)
 
         def write(idl: Idl, transaction: Transaction) -> None:
