@@ -88,7 +88,8 @@ class OverlaySession:
 
         refused = ""
         try:
-            self._session.transact(write)
+            if self._session.transact(write):
+                self._state.wrote(said)
         except TransactionError as error:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
@@ -161,6 +162,7 @@ class ChassisSession:
             if self._leaving is None:
                 session.block()
         self._leaving()
+        self._state.left(name)
         session.close()
 
     def _keep(self) -> None:
@@ -234,6 +236,14 @@ class ChassisSession:
             return
         try:
             withdraw(self._session)
+            self._await_switch()
             LOG.info("%s: left the overlay", name)
         except TransactionError as error:
             LOG.error("%s: %s", name, error)
+
+    def _await_switch(self) -> None:
+        """Wait until the switch has done what its database was told, for who hears that we left may rely on it."""
+        until = monotonic() + WITHDRAWN_S
+        while self._session.in_sync and not settled(self._session.idl) and monotonic() < until:
+            hub.sleep(0.02)
+            self._session.run()
