@@ -21,14 +21,17 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_4
 
+from controller import too_large
 from controller.admission import Peer, admit
-from controller.channel import Channel
+from controller.channel import Channel, ChannelError
 from controller.dial_in import DialIn
 from controller.listener import Contexts, Listener, handshake
 from controller.packet_in import parse_arp
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
+from flows.flow import Output, kind_of
+from flows.tables import LIMIT, OUT_TAG, Kind
 from ovsdb import embedded, paths, remotes, rpc, tls, upgrade
 from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
@@ -54,6 +57,7 @@ class OverlayApp(app_manager.RyuApp):
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
+        self._answered = too_large.Answered()
         self._server: embedded.EmbeddedServer | None = None
         self._contexts = contexts()
         self._listens = openflow_ports(self.CONF, self._contexts is not None)
@@ -206,10 +210,23 @@ class OverlayApp(app_manager.RyuApp):
 
     @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def _on_packet(self, event: Any) -> None:
-        name, _ = self._channels.get(event.msg.datapath, (None, None))
-        arp = parse_arp(bytes(event.msg.data))
-        if name is not None and arp is not None:
-            self._state.see(name, event.msg.match["in_port"], arp, monotonic())
+        message = event.msg
+        name, channel = self._channels.get(message.datapath, (None, None))
+        if name is None or channel is None:
+            return
+        ofport, frame = message.match["in_port"], bytes(message.data)
+        if kind_of(message.cookie) is Kind.DROP_TOO_LARGE:
+            self._answer(name, channel, message.match, frame)
+        elif (arp := parse_arp(frame)) is not None:
+            self._state.see(name, ofport, arp, monotonic())
+
+    def _answer(self, name: str, channel: Channel, match: Any, frame: bytes) -> None:
+        """Tell the sender of a packet that no tunnel can carry; how large one may be, the flow that copied it says."""
+        ofport = match["in_port"]
+        told = too_large.answer(frame, match.get(LIMIT, 0), too_large.vlan(match.get(OUT_TAG, 0)))
+        if told is not None and self._answered.may(name, ofport, frame, monotonic()):
+            with contextlib.suppress(ChannelError):
+                channel.send_packet(told, [Output(ofport)])
 
 
 def contexts() -> Contexts | None:

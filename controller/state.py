@@ -15,8 +15,8 @@ from controller.packet_in import Arp
 from controller.strange import Strange
 from flows.bind import Exit, Place, bind
 from flows.compile.view import unreachable_pairs
-from flows.model import Binding, Neighbor, Overlay, Plug
-from flows.mtu import network_mtu
+from flows.model import Binding, Chassis, Encap, Neighbor, Overlay, Plug
+from flows.mtu import Carried, carried, network_mtu, not_carried
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import BindingStatus, ChassisStatus, Drop, Drops, NetworkStatus, Pending, Status
@@ -58,6 +58,7 @@ class State:
     _outlets: OpenOutlets = field(default_factory=OpenOutlets)
     _since: dict[Binding, int] = field(default_factory=dict)
     _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
+    _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
 
     def __post_init__(self) -> None:
         self._strange = Strange(self.noted)
@@ -230,10 +231,20 @@ class State:
         found = {}
         for binding in self.overlay.bindings:
             if binding.chassis == chassis and binding.interface in known.plugged.internal and not binding.tag:
-                mtu = network_mtu(self.overlay.networks[binding.network], self.overlay.chassis)
+                network = self.overlay.networks[binding.network]
+                mtu = network_mtu(network, self._least(network.encap))
                 if mtu is not None:
                     found[binding.interface] = mtu
         return found
+
+    def _least(self, encap: Encap) -> Carried | None:
+        """The least that any two chassis carry, for networks that prefer an encap; looked for once."""
+        if self._carried[0] is not self.overlay.chassis:
+            self._carried = (self.overlay.chassis, {})
+        found = self._carried[1]
+        if encap not in found:
+            found[encap] = carried(self.overlay.chassis.values(), encap)
+        return found[encap]
 
     def _exits(self) -> Iterable[Exit]:
         """The interfaces that lead to physical networks, as each chassis says, or as last written down."""
@@ -427,17 +438,29 @@ class State:
             tuple(self.pending[name] for name in sorted(self.pending)),
             frozenset(name for name, row in declared.items() if row.takes_over and self._is_ours(name)),
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
-            networks={
-                name: NetworkStatus(None, "; ".join(filter(None, self._network_faults(name))))
-                for name in (self.declared.networks if self.declared is not None else {})
-            },
+            networks=self._networks(),
             drops=self._all_drops(),
         )
 
-    def _network_faults(self, network: str) -> tuple[str, str]:
-        """What is wrong with how a network is declared, and with how it is connected."""
-        declared = self._read.network_faults.get(network, "") if self._read is not None else ""
-        return declared, self._network_problems.get(network, "")
+    def _networks(self) -> dict[str, NetworkStatus]:
+        """What each network's tunnels carry, and what is wrong with how it is declared, connected, or with its MTU."""
+        if self.declared is None:
+            return {}
+        members: dict[str, set[str]] = {}
+        for binding in self.overlay.bindings:
+            members.setdefault(binding.network, set()).add(binding.chassis)
+        found = {}
+        for name, network in self.declared.networks.items():
+            least = self._least(network.encap)
+            chassis = [self.overlay.chassis[each] for each in members.get(name, ()) if each in self.overlay.chassis]
+            faults = (
+                self._read.network_faults.get(name, "") if self._read is not None else "",
+                self._network_problems.get(name, ""),
+                not_carried(network, chassis),
+            )
+            carries = least.mtu if least is not None else None
+            found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
+        return found
 
     def _is_ours(self, chassis: str) -> bool:
         """Whether a chassis remembers that it belongs to this overlay database."""

@@ -22,6 +22,8 @@ TAG_PRESENT: Final = 0x1000
 SERVICE_TAG: Final = 0x10000
 LARGER: Final = "reg3"
 """1 when the packet is larger than the tunnel that it is to leave by can carry; written by deliver."""
+LIMIT: Final = "reg5"
+"""The largest packet that this tunnel can carry, in octets without Ethernet header; written by deliver."""
 TOLD: Final = "reg4"
 """1 when the controller was told the same within the last seconds; written by what told holds."""
 
@@ -309,7 +311,7 @@ DELIVER: Final = Table(
     "deliver",
     "out of the port that was found; never from a tunnel into a tunnel (split horizon). "
     "Where none was found: flood, or drop where the network says so",
-    frozenset({"metadata", ORIGIN, OUTPORT, OUT_TAG}),
+    frozenset({"metadata", ORIGIN, OUTPORT, OUT_TAG, "tun_dst", "tun_ipv6_dst"}),
     ("size", "police"),
     Kind.DELIVER,
 )
@@ -317,7 +319,7 @@ SIZE: Final = Table(
     72,
     "size",
     "a packet that its tunnel can't carry is dropped, and the controller tells the sender how large it may be",
-    frozenset({LARGER, "eth_type"}),
+    frozenset({"metadata", LARGER, "in_port", "eth_src"}),
     (),
     Kind.FITS,
 )

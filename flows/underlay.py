@@ -59,20 +59,30 @@ def overhead(encap: Encap, ip: str) -> int:
 
 
 def way(one: Chassis, other: Chassis, preferred: Encap) -> Way | None:
-    """How `one` sends to `other`; None where they share neither encap nor address family.
+    """How `one` sends to `other`; None where they share neither encap nor address family."""
+    found = used(one, other, preferred)
+    if found is None:
+        return None
+    encap, here, there = found
+    limit = min(here.mtu, there.mtu) - overhead(encap, there.ip)
+    return Way(there.ip, encap, here.ip if len(one.vteps) > 1 else "", limit)
+
+
+def used(one: Chassis, other: Chassis, preferred: Encap) -> tuple[Encap, Vtep, Vtep] | None:
+    """The encap and the two VTEPs by which `one` sends to `other`.
 
     The preferred encap where both offer it, IPv4 rather than IPv6, which takes more of each packet; then the two
     VTEPs whose addresses have the most leading bits in common, which are likely to be in one underlay.
     """
-    found = [
-        (encap != preferred, not is_ipv4(here.ip), -common_bits(here.ip, there.ip), encap, here.ip, there.ip, limit)
+    found = sorted(
+        (encap != preferred, not is_ipv4(here.ip), -common_bits(here.ip, there.ip), encap, here.ip, there.ip)
         for encap, here, there in pairs(one, other)
-        for limit in [min(here.mtu, there.mtu) - overhead(encap, there.ip)]
-    ]
+    )
     if not found:
         return None
-    *_, encap, local, remote, limit = min(found)
-    return Way(remote, encap, local if len(one.vteps) > 1 else "", limit)
+    *_, encap, local, remote = found[0]
+    ends = {vtep.ip: vtep for vtep in (*one.vteps, *other.vteps)}
+    return encap, ends[local], ends[remote]
 
 
 def pairs(one: Chassis, other: Chassis) -> Iterator[tuple[Encap, Vtep, Vtep]]:

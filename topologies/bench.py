@@ -18,7 +18,7 @@ from statistics import median
 from typing import Final
 
 from flows.model import Encap
-from topologies import bench_commands
+from topologies import bench_commands, bench_moves
 from topologies.lab import Lab
 from topologies.topology import Topology, Vm
 from topologies.two_chassis import TOPOLOGY as TWO
@@ -62,13 +62,27 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3, help="seconds of each TCP stream (3)")
     parser.add_argument("--encap", choices=[*Encap], default=Encap.VXLAN, help="of the overlay's network (vxlan)")
     parser.add_argument("--datapath", choices=("netdev", "system"), help="default: what this machine has")
-    parser.add_argument("--commands", action="store_true", help="measure overlayctl beside ovn-nbctl instead")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--commands", action="store_true", help="measure overlayctl beside ovn-nbctl instead")
+    instead.add_argument("--moves", action="store_true", help="measure a moving port's gap beside OVN's instead")
+    parser.add_argument("--moves-count", type=positive, default=10, metavar="N", help="moves of each sort (10)")
+    parser.add_argument("--without-ovn", action="store_true", help="with --moves: ours alone; nothing is fetched")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if args.commands:
         rows = bench_commands.run(args.rounds, lambda text: print(text, file=sys.stderr, flush=True))
         print(json.dumps(rows, indent=2) if args.format == "json" else bench_commands.table(rows, args.rounds))
+        return 0
+    if args.moves:
+        report = bench_moves.run(
+            args.moves_count,
+            args.datapath,
+            not args.without_ovn,
+            lambda text: print(text, file=sys.stderr, flush=True),
+        )
+        shown = json.dumps(bench_moves.plain(report), indent=2) if args.format == "json" else bench_moves.table(report)
+        print(shown)
         return 0
     plan = topology()
     plan = replace(plan, networks=tuple(replace(network, encap=Encap(args.encap)) for network in plan.networks))
@@ -82,6 +96,13 @@ def main(argv: Sequence[str]) -> int:
         else:
             print(table(found, lab.datapath, args.encap, args.rounds))
     return 0
+
+
+def positive(text: str) -> int:
+    """A number from 1 on; else argparse says what was expected."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of moves: 1 or more")
+    return int(text)
 
 
 def prepare(lab: Lab) -> None:

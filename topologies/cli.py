@@ -25,6 +25,7 @@ examples:
   ./lab shell web1 -- ping -c3 10.0.0.2     one command, in a VM, on a chassis or beside the controller
   ./lab shell h1                            a shell there; ovs-vsctl, ovs-ofctl talk to that chassis
   ./lab down
+  ./lab bench --moves                       how long a port that moves is out of reach, beside OVN
   ./lab test -k arp                         the tests, with pytest's options
 """
 
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("list", help="the topologies, and the labs that are up").set_defaults(run=_list)
     # For the help alone: these were taken care of above, and so was setup, by the script that calls us.
     verbs.add_parser("demo", help="show what it does on three chassis, and check that it holds")
-    verbs.add_parser("bench", help="measure what it costs beside flows written by hand")
+    verbs.add_parser("bench", help="measure what it costs beside flows by hand, or beside OVN")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
     verbs.add_parser("setup", help="install what is missing, and nothing else")
     return parser

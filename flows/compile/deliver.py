@@ -3,18 +3,20 @@ or is larger than the tunnel can carry."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from flows.compile.headers import IPV4, IPV6
-from flows.compile.view import View
-from flows.flow import Action, CheckLarger, Controller, Flow, Goto, Match, Move, OutputField, PushVlan, flow
+from flows.compile.headers import tunnel_target
+from flows.compile.view import LocalPort, View
+from flows.flow import Action, CheckLarger, Controller, Flow, Goto, Match, Move, OutputField, PushVlan, flow, set_field
 from flows.model import TUNNELS
 from flows.tables import (
     DELIVER,
     FROM_PORT,
     FROM_TUNNEL,
     LARGER,
+    LIMIT,
     ORIGIN,
     OUT_TAG,
     OUTPORT,
@@ -26,23 +28,59 @@ from flows.tables import (
 )
 from flows.underlay import ETHERNET
 
-_HEADERS: Final = 256
-"""Octets of a packet that is too large that are copied: its headers, and what an ICMP error must quote at least."""
-_TOO_LARGE: Final = Controller(_HEADERS, 131072, 100, 100)
-"""The copy, within what a switch may have answered."""
+_COPIED: Final = ETHERNET + 2 * 4 + 1232
+"""Octets of a packet that is too large that are copied: its header, two tags, and as much of it as an answer may quote
+(RFC 4443, section 2.4 c: 1280 with the headers of the answer)."""
+_COPIES: Final = (20, 20)
+"""Packets per second, and at once, that a port may have copied because they are too large."""
+_COPY_METERS: Final = 131072
+"""The meter of these copies is this plus the port's ofport: who sends many leaves the others their answers."""
 
 
 def deliver(view: View) -> Iterator[Flow]:
     """What may be too large for a tunnel is measured. Where no port was found: dropped, if the network says so."""
-    limits: dict[int, int] = {}
-    for member in view.members:
-        ofport = member.way.tunnel.ofport
-        limits[ofport] = min(limits.get(ofport, member.way.limit), member.way.limit)
-    for ofport, limit in sorted(limits.items()):
-        match: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, OUTPORT: ofport}
-        yield flow(DELIVER, Kind.MEASURE, 150, match, [CheckLarger(limit + ETHERNET, LARGER), Goto(SIZE)])
+    yield from _measured(view)
+    yield from _too_large(view)
     if view.drops_unknown:
         yield flow(DELIVER, Kind.DROP_UNKNOWN, 150, {"metadata": view.vni, OUTPORT: 0}, [])
+
+
+def _measured(view: View) -> Iterator[Flow]:
+    """One flow for the limit that most ways by a tunnel port have, and one for each way that has another."""
+    limits: dict[int, Counter[int]] = defaultdict(Counter)
+    for member in view.members:
+        limits[member.way.tunnel.ofport][member.way.limit] += 1
+    most = {ofport: min(count, key=lambda limit: (-count[limit], limit)) for ofport, count in limits.items()}
+    tunnelled: Match = {"metadata": view.vni, ORIGIN: FROM_PORT}
+    for ofport, limit in sorted(most.items()):
+        yield flow(DELIVER, Kind.MEASURE, 150, {**tunnelled, OUTPORT: ofport}, _measure(limit))
+    for member in view.members:
+        ofport, limit = member.way.tunnel.ofport, member.way.limit
+        if limit != most[ofport]:
+            match: Match = {**tunnelled, OUTPORT: ofport, **tunnel_target(member.way.remote)}
+            yield flow(DELIVER, Kind.MEASURE, 160, match, _measure(limit))
+
+
+def _measure(limit: int) -> list[Action]:
+    """The limit is handed on, for the copy tells it to the controller."""
+    return [CheckLarger(limit + ETHERNET, LARGER), set_field(LIMIT, limit), Goto(SIZE)]
+
+
+def _too_large(view: View) -> Iterator[Flow]:
+    """The copy, for each port, with the tag that the answer needs; of several ports of one trunk port by their MACs."""
+    at: dict[int, list[LocalPort]] = defaultdict(list)
+    for port in view.ports:
+        at[port.ofport].append(port)
+    for ofport, ports in sorted(at.items()):
+        match: Match = {"metadata": view.vni, LARGER: 1, "in_port": ofport}
+        copy = Controller(_COPIED, _COPY_METERS + ofport, *_COPIES)
+        for port in ports:
+            steps: list[Action] = [set_field(OUT_TAG, port.out_tag), copy] if port.tag else [copy]
+            if len(ports) == 1:
+                yield flow(SIZE, Kind.DROP_TOO_LARGE, 200, match, steps)
+            else:
+                for mac in port.macs:
+                    yield flow(SIZE, Kind.DROP_TOO_LARGE, 210, {**match, "eth_src": mac}, steps)
 
 
 def misses() -> Iterator[Flow]:
@@ -56,7 +94,5 @@ def misses() -> Iterator[Flow]:
         steps: list[Action] = [PushVlan(ethertype), Move(OUT_TAG, "vlan_tci", 16), OutputField(OUTPORT)]
         yield flow(DELIVER, Kind.DELIVER_TAGGED, 50, tagged, steps)
     yield flow(DELIVER, Kind.DELIVER, 0, {}, [OutputField(OUTPORT)])
-    for ethertype in (IPV4, IPV6):
-        yield flow(SIZE, Kind.DROP_TOO_LARGE, 200, {LARGER: 1, "eth_type": ethertype}, [_TOO_LARGE])
     yield flow(SIZE, Kind.DROP_TOO_LARGE, 100, {LARGER: 1}, [])
     yield flow(SIZE, Kind.FITS, 0, {}, [OutputField(OUTPORT)])

@@ -52,3 +52,8 @@ def masked(ip: str) -> str | tuple[int, int]:
 def tunnel_source(ip: str) -> Match:
     """A match on packets that came from a VTEP."""
     return {"tun_src" if is_ipv4(ip) else "tun_ipv6_src": ip}
+
+
+def tunnel_target(ip: str) -> Match:
+    """A match on packets that are to go to a VTEP."""
+    return {"tun_dst" if is_ipv4(ip) else "tun_ipv6_dst": ip}
