@@ -14,6 +14,7 @@ from time import monotonic, time
 from typing import Final
 
 from ovs.db.idl import Idl, Transaction
+from ryu.lib import hub
 
 from controller.state import State
 from ovsdb import marks, rights, snapshot, status, vswitch
@@ -26,6 +27,8 @@ LOCK: Final = "overlay_controller"
 """The lock in the overlay database that one controller has; another stands by."""
 NOT_READ: Final = ("Change",)
 """Tables of the overlay database that are of no concern here, and may be long."""
+WITHDRAWN_S: Final = 5.0
+"""Seconds within which a switch does what its database tells it, or is not waited for."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 

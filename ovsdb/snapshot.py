@@ -88,7 +88,7 @@ class Declared:
 @dataclass(frozen=True)
 class LastKnown:
     """What the controller wrote down before: plugs, where (chassis, interface) declared ports were bound, neighbors,
-    when (seconds since 1970) each of these (network, IP) was last heard, and outlets, with the interfaces they were at."""
+    when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface."""
 
     plugs: tuple[Plug, ...] = ()
     held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
