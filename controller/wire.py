@@ -13,18 +13,22 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-from flows.fields import FIELDS
+from flows.fields import FIELDS, PLACE
 from flows.flow import (
     CONTROLLER_PORT,
     Action,
+    CheckLarger,
     Controller,
     Flow,
     Goto,
     Learn,
     LearnMatch,
+    Meter,
     Move,
     Output,
     OutputField,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
 )
@@ -61,6 +65,13 @@ _GOTO: Final = Struct("!HHB3x")
 _OUTPUT: Final = Struct("!HHIH6x")
 _OUTPUT_REG: Final = Struct("!HHIHHIH6x")
 _REG_MOVE: Final = Struct("!HHIHHHHII")
+_CONTROLLER2: Final = Struct("!HHIH6x")
+_PROPERTY_16: Final = Struct("!HHH2x")
+_PROPERTY_32: Final = Struct("!HHI")
+_PUSH_VLAN: Final = Struct("!HHH2x")
+_POP_VLAN: Final = bytes.fromhex("0012 0008 0000 0000")
+_CHECK_LARGER: Final = Struct("!HHIHHHI6x")
+_METER: Final = Struct("!HHI")
 _RESUBMIT_TABLE: Final = Struct("!HHIHHB3x")
 _LEARN: Final = Struct("!HHIHHHHQHBxHH")
 _LEARN2_TAIL: Final = Struct("!IHH")
@@ -75,7 +86,6 @@ def oxm(name: str, masked: bool = False) -> int:
 
 _FULL: Final = {name: (_LONG.pack(oxm(name)), field.octets) for name, field in FIELDS.items()}
 _MASKED: Final = {name: (_LONG.pack(oxm(name, True)), field.octets) for name, field in FIELDS.items()}
-_ORDER: Final = {name: oxm(name) for name in FIELDS}
 
 
 def _set_field_parts(name: str) -> tuple[bytes, int, bytes]:
@@ -90,10 +100,10 @@ _SET_FIELD: Final = {name: _set_field_parts(name) for name in FIELDS}
 def _match(match: tuple[tuple[str, int, int | None], ...]) -> bytes:
     """An ofp_match of OXM fields, padded (section 7.2.3).
 
-    By number, which puts every field behind its prerequisites (arp_spa behind eth_type), as a switch demands.
+    In an order that puts every field behind its prerequisites (nd_target behind icmpv6_type), as a switch demands.
     """
     parts = [b""]
-    for name, value, mask in sorted(match, key=lambda row: _ORDER[row[0]]) if len(match) > 1 else match:
+    for name, value, mask in sorted(match, key=lambda row: PLACE[row[0]]) if len(match) > 1 else match:
         if mask is None:
             header, octets = _FULL[name]
             parts.append(header + value.to_bytes(octets, "big"))
@@ -111,7 +121,11 @@ def _output(action: Output) -> bytes:
 
 
 def _controller(action: Controller) -> bytes:
-    return _OUTPUT.pack(0, 16, CONTROLLER_PORT, action.max_len)
+    """An output, or NXAST_CONTROLLER2 with its properties max_len and meter_id, the first left out where it is all."""
+    if not action.meter:
+        return _OUTPUT.pack(0, 16, CONTROLLER_PORT, action.max_len)
+    length = b"" if action.max_len == LONGEST else _PROPERTY_16.pack(0, 8, action.max_len)
+    return _CONTROLLER2.pack(0xFFFF, 24 + len(length), _NICIRA, 37) + length + _PROPERTY_32.pack(5, 8, action.meter)
 
 
 def _output_field(action: OutputField) -> bytes:
@@ -126,10 +140,24 @@ def _set_field(action: SetField) -> bytes:
 
 def _move(action: Move) -> bytes:
     """NXAST_REG_MOVE."""
-    bits = FIELDS[action.source].bits
-    if bits != FIELDS[action.target].bits:
-        raise ValueError(f"{action} is between fields of different width")
+    widths = (FIELDS[action.source].bits, FIELDS[action.target].bits)
+    bits = action.bits or widths[0]
+    if bits > min(widths) or (not action.bits and widths[0] != widths[1]):
+        raise ValueError(f"{action} is between fields of {widths[0]} and {widths[1]} bits")
     return _REG_MOVE.pack(0xFFFF, 24, _NICIRA, 6, bits, 0, 0, oxm(action.source), oxm(action.target))
+
+
+def _push_vlan(action: PushVlan) -> bytes:
+    return _PUSH_VLAN.pack(17, 8, action.ethertype)
+
+
+def _pop_vlan(action: PopVlan) -> bytes:
+    return _POP_VLAN
+
+
+def _check_larger(action: CheckLarger) -> bytes:
+    """NXAST_CHECK_PKT_LARGER, into the lowest bit."""
+    return _CHECK_LARGER.pack(0xFFFF, 24, _NICIRA, 49, action.octets, 0, oxm(action.field))
 
 
 def _resubmit(action: Resubmit) -> bytes:
@@ -180,6 +208,9 @@ _ENCODERS: Final[dict[type[Any], Callable[[Any], bytes]]] = {
     Controller: _controller,
     SetField: _set_field,
     Move: _move,
+    PushVlan: _push_vlan,
+    PopVlan: _pop_vlan,
+    CheckLarger: _check_larger,
     Resubmit: _resubmit,
     Learn: _learn,
 }
@@ -190,20 +221,20 @@ def _action_list(actions: Iterable[Action]) -> bytes:
 
 
 def _instructions(actions: tuple[Action, ...]) -> bytes:
-    """Apply-actions and goto-table (section 7.2.4); nothing at all drops."""
-    if not actions:
-        return b""
-    last = actions[-1]
-    goto = b""
-    if isinstance(last, Goto):
-        goto = _GOTO.pack(1, 8, last.table.id)
+    """Meter, apply-actions and goto-table (section 7.2.4); nothing at all drops."""
+    meter = goto = b""
+    if actions and isinstance(actions[0], Meter):
+        meter = _METER.pack(6, 8, actions[0].id)
+        actions = actions[1:]
+    if actions and isinstance(actions[-1], Goto):
+        goto = _GOTO.pack(1, 8, actions[-1].table.id)
         actions = actions[:-1]
-        if not actions:
-            return goto
+    if not actions:
+        return meter + goto
     packed = _action_list(actions)
     if len(packed) + 8 > LONGEST:
         raise ValueError(f"{len(actions)} actions of {len(packed)} bytes do not fit in a flow mod")
-    return _APPLY_ACTIONS.pack(4, 8 + len(packed)) + packed + goto
+    return meter + _APPLY_ACTIONS.pack(4, 8 + len(packed)) + packed + goto
 
 
 def flow_mod_add(flow: Flow, xid: int = 0) -> bytes:

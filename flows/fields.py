@@ -16,9 +16,8 @@ OXM_BASIC: Final = 0x8000
 NXM_0: Final = 0x0000
 NXM_1: Final = 0x0001
 """OXM classes of Nicira's fields."""
-EXPERIMENTER: Final = 0xFFFF
-ERICSSON: Final = 0xD6
-"""The OXM class of experimenters' fields, and the experimenter that defined those of neighbor discovery."""
+ERICSSON: Final = 0x1000
+"""OXM class of Ericsson's fields of neighbor discovery; Open vSwitch has them without an experimenter's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,6 @@ class Field:
     oxm_number: int
     nxm: str
     maskable: bool = True
-    experimenter: int = 0
-    """The experimenter whose field it is, where the OXM class says that it is one's (0xffff)."""
 
     @property
     def octets(self) -> int:
@@ -95,8 +92,8 @@ _ALL: Final = (
     Field("nd_target", 128, "ipv6", OXM_BASIC, 31, "NXM_NX_ND_TARGET"),
     Field("nd_sll", 48, "mac", OXM_BASIC, 32, "NXM_NX_ND_SLL"),
     Field("nd_tll", 48, "mac", OXM_BASIC, 33, "NXM_NX_ND_TLL"),
-    Field("nd_reserved", 32, "int", EXPERIMENTER, 1, "ERICOXM_OF_ICMPV6_ND_RESERVED", False, ERICSSON),
-    Field("nd_options_type", 8, "int", EXPERIMENTER, 2, "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", False, ERICSSON),
+    Field("nd_reserved", 32, "int", ERICSSON, 1, "ERICOXM_OF_ICMPV6_ND_RESERVED", maskable=False),
+    Field("nd_options_type", 8, "int", ERICSSON, 2, "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", maskable=False),
     Field("arp_op", 16, "int", OXM_BASIC, 21, "NXM_OF_ARP_OP", maskable=False),
     Field("arp_spa", 32, "ipv4", OXM_BASIC, 22, "NXM_OF_ARP_SPA"),
     Field("arp_tpa", 32, "ipv4", OXM_BASIC, 23, "NXM_OF_ARP_TPA"),
@@ -116,4 +113,6 @@ _ALL: Final = (
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ALL}
-"""Every field by its name."""
+"""Every field by its name; each stands behind those that a match on it needs (ovs-fields(7), prerequisites)."""
+PLACE: Final = {name: place for place, name in enumerate(FIELDS)}
+"""Where each stands in that order."""

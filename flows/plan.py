@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from flows.flow import Flow, kind_of
-from flows.tables import FDB, Kind
+from flows.tables import FDB, TOLD_TABLE, Kind
 
 Key = tuple[int, int, int]
 """(table id, priority, cookie) of a flow."""
+_LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
+"""Table and kind of the flows that `learn` writes."""
 
 
 @dataclass(frozen=True)
@@ -44,4 +47,4 @@ def plan(desired: Iterable[Flow], installed: Collection[Key]) -> Plan:
 
 def learned(key: Key) -> bool:
     """Whether this is the key of a flow that the switch learned by itself."""
-    return key[0] == FDB.id and kind_of(key[2]) is Kind.LEARNED
+    return (key[0], kind_of(key[2])) in _LEARNED

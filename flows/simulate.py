@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from flows.fields import FIELDS
+from flows.fields import FIELDS, Field
 from flows.flow import (
     IN_PORT,
     Action,
+    CheckLarger,
     Controller,
     Flow,
     Goto,
@@ -25,20 +26,56 @@ from flows.flow import (
     Move,
     Output,
     OutputField,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
+    kind_of,
 )
-from flows.model import TUNNEL_OFPORTS, Chassis, Encap
-from flows.tables import CLASSIFY, Kind, Table
+from flows.model import GRE6, TUNNELS, Chassis, Encap, TunnelPort, Vtep, is_ipv4, tunnels_from
+from flows.tables import CLASSIFY, TAG_PRESENT, Kind, Table
 from flows.text import with_cookie
 
-STATE: Final = frozenset({"in_port", "metadata", "tun_id", "tun_src", "tun_dst", "reg0", "reg1"})
+STATE: Final = frozenset(
+    {"in_port", "metadata", "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst"}
+    | {"reg0", "reg1", "reg2", "reg3", "reg4", "reg5"}
+)
 """The fields that are the pipeline's own and not on the wire."""
+BEYOND: Final = {
+    field.name: field
+    for field in (
+        Field("octets", 16, "int", 0, 0, ""),
+        Field("vlan_tpid", 16, "hex", 0, 0, ""),
+        Field("inner_tci", 16, "hex", 0, 0, ""),
+        Field("inner_tpid", 16, "hex", 0, 0, ""),
+    )
+}
+"""What a packet has that no flow can match: its length with its Ethernet header, 0 for a small one; the EtherType of
+its VLAN tag, 0 for 802.1Q's; and a second tag behind that, and that one's EtherType."""
+_NEEDS: Final[Mapping[str, tuple[Mapping[str, int], ...]]] = {
+    **dict.fromkeys(("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"), ({"eth_type": 0x0806},)),
+    **dict.fromkeys(("ip_proto", "nw_ttl", "ip_frag"), ({"eth_type": 0x0800}, {"eth_type": 0x86DD})),
+    **dict.fromkeys(("ip_src", "ip_dst"), ({"eth_type": 0x0800},)),
+    **dict.fromkeys(("ipv6_src", "ipv6_dst"), ({"eth_type": 0x86DD},)),
+    **dict.fromkeys(("udp_src", "udp_dst"), ({"ip_proto": 17},)),
+    "icmp_type": ({"eth_type": 0x0800, "ip_proto": 1},),
+    "icmpv6_type": ({"eth_type": 0x86DD, "ip_proto": 58},),
+    **dict.fromkeys(("nd_target", "nd_reserved", "nd_options_type"), ({"icmpv6_type": 135}, {"icmpv6_type": 136})),
+    "nd_sll": ({"icmpv6_type": 135},),
+    "nd_tll": ({"icmpv6_type": 136},),
+}
+"""Which packets have a field at all: those that agree with one of these, and have what that needs (ovs-fields(7))."""
+_PORTS_AND_TYPES: Final = frozenset({"udp_src", "udp_dst", "icmp_type", "icmpv6_type"})
+"""What Open vSwitch takes for 0 in any fragment, as long as it is not told to reassemble them."""
+_FRAGMENT: Final = 1
 MAX_DEPTH: Final = 64
 """The most lookups one inside the other (Open vSwitch's limit for resubmit)."""
 MAX_HOPS: Final = 4
 """The most tunnels a packet may pass one after the other before it is taken to go round."""
-_ENCAPS: Final = {ofport: encap for encap, ofport in TUNNEL_OFPORTS.items()}
+_TUNNELS: Final = {tunnel.ofport: tunnel for tunnel in TUNNELS}
+_VLAN: Final = 0x8100
+_FAMILIES: Final = ("tun_", "tun_ipv6_")
+"""What the fields of a tunnel's two ends begin with, of IPv4 and of IPv6."""
 _KEY_MASK: Final[Mapping[Encap, int]] = {Encap.VXLAN: (1 << 24) - 1, Encap.GRE: (1 << 32) - 1}
 """What of `tun_id` a tunnel header carries (RFC 7348, RFC 2890)."""
 
@@ -61,13 +98,22 @@ class Packet:
         return dict(self.items).get(name, 0)
 
     def on_wire(self) -> Packet:
-        """The packet without the pipeline's own fields."""
-        return Packet(tuple(item for item in self.items if item[0] not in STATE))
+        """The packet without the pipeline's own fields, and without those that a packet of its kind has not."""
+        fields = dict(self.items)
+        return Packet(tuple(item for item in self.items if item[0] not in STATE and _has(fields, item[0])))
 
     def but(self, **written: int | str) -> Packet:
         """The packet with some fields written anew."""
-        values = {name: FIELDS[name].value(value) for name, value in written.items()}
+        values = {name: (BEYOND.get(name) or FIELDS[name]).value(value) for name, value in written.items()}
         return _packet({**dict(self.items), **values})
+
+
+def _has(fields: Mapping[str, int], name: str) -> bool:
+    """Whether a packet of this kind has such a field."""
+    needs = _NEEDS.get(name)
+    return needs is None or any(
+        all(fields.get(other, 0) == value and _has(fields, other) for other, value in need.items()) for need in needs
+    )
 
 
 def packet(**written: int | str) -> Packet:
@@ -138,6 +184,8 @@ class _Index:
 
     def find(self, packet: Mapping[str, int]) -> Flow | None:
         """The flow that matches; OverlapError when two of one priority do."""
+        if packet.get("ip_frag", 0) & _FRAGMENT:
+            packet = {name: value for name, value in packet.items() if name not in _PORTS_AND_TYPES}
         for priority in self.descending:
             hits = []
             for shape, flows in self.priorities[priority].items():
@@ -197,7 +245,7 @@ class _Passage:
 
     def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int]) -> None:
         self.tables = tables
-        self.packet = packet
+        self.packet, self.unseen = _seen(packet)
         self.steps: list[tuple[Table, Flow | None]] = []
         self.outputs: list[Sent] = []
         self.copies: list[Copy] = []
@@ -220,28 +268,80 @@ class _Passage:
                     self.act(action)
 
     def act(self, action: Action) -> None:
-        """Does one action that leads to no other table."""
+        """Does one action that leads to no other table. A meter lets everything pass: here is no time."""
         match action:
             case SetField(name, value):
                 self.packet[name] = value
-            case Move(source, target):
-                self.packet[target] = self.packet.get(source, 0)
+            case Move(source, target, bits):
+                self.move(source, target, bits)
             case Output(port):
                 self.output(port)
             case OutputField(name):
                 self.output(self.packet.get(name, 0))
             case Controller(max_len):
-                self.copies.append(Copy(max_len, _packet(self.packet)))
+                self.copies.append(Copy(max_len, self.whole()))
+            case PushVlan() | PopVlan():
+                self.retag(action)
+            case CheckLarger(octets, name):
+                self.packet[name] = self.packet.get(name, 0) & ~1 | (self.packet.get("octets", 0) > octets)
             case Learn():
                 self.taught.append((_learned(action, self.packet), action.limit))
+
+    def move(self, source: str, target: str, bits: int) -> None:
+        """Copies the lowest bits, the others stay."""
+        mask = (1 << (bits or FIELDS[target].bits)) - 1
+        value = self.packet.get(source, 0) & mask
+        self.packet[target] = self.packet.get(target, 0) & ~mask | value
+
+    def retag(self, action: PushVlan | PopVlan) -> None:
+        """Puts an empty tag in front of those there are, or takes the first one off."""
+        packet, tagged = self.packet, self.packet.get("vlan_tci", 0) & TAG_PRESENT
+        if isinstance(action, PopVlan):
+            if not tagged:
+                return
+            packet["vlan_tci"], packet["vlan_tpid"] = packet.pop("inner_tci", 0), packet.pop("inner_tpid", 0)
+        else:
+            if tagged:
+                packet["inner_tci"], packet["inner_tpid"] = packet["vlan_tci"], packet.pop("vlan_tpid", 0)
+            packet["vlan_tci"] = TAG_PRESENT
+            packet["vlan_tpid"] = _tpid(action.ethertype)
+        if "octets" in packet:
+            packet["octets"] += 4 if isinstance(action, PushVlan) else -4
+
+    def whole(self) -> Packet:
+        """The packet with what of it was not seen."""
+        packet = self.packet
+        if self.unseen and not packet.get("inner_tci"):
+            packet = {**packet, **self.unseen}
+            if not packet.get("vlan_tci"):
+                packet["vlan_tci"], packet["vlan_tpid"] = packet.pop("inner_tci"), packet.pop("inner_tpid", 0)
+        return _packet(packet)
 
     def output(self, port: int) -> None:
         """Sends the packet: never out of the port it came by, unless that is said; never out of port 0."""
         came_by = self.packet.get("in_port", 0)
         if port == IN_PORT:
-            self.outputs.append(Sent(came_by, _packet(self.packet)))
+            self.outputs.append(Sent(came_by, self.whole()))
         elif port not in (0, came_by):
-            self.outputs.append(Sent(port, _packet(self.packet)))
+            self.outputs.append(Sent(port, self.whole()))
+
+
+def _tpid(ethertype: int) -> int:
+    """What stands in a packet for the EtherType of a tag."""
+    return 0 if ethertype == _VLAN else ethertype
+
+
+def _seen(packet: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """What Open vSwitch sees of a packet, and what it does not: behind one tag it looks at no further one.
+
+    Of the second tag it sees the EtherType, as if that were the packet's (ovs-vswitchd.conf.db(5), `vlan-limit`).
+    """
+    if not packet.get("inner_tci", 0) & TAG_PRESENT:
+        return packet, {}
+    seen = {"eth_src", "eth_dst", "vlan_tci", "vlan_tpid", "octets", *STATE}
+    unseen = {name: value for name, value in packet.items() if name not in seen}
+    rest = {name: value for name, value in packet.items() if name in seen}
+    return {**rest, "eth_type": packet.get("inner_tpid", 0) or _VLAN}, unseen
 
 
 def _learned(learn: Learn, packet: Mapping[str, int]) -> Flow:
@@ -260,7 +360,8 @@ def _learned(learn: Learn, packet: Mapping[str, int]) -> Flow:
         else:
             actions.append(SetField(spec.target, value))
     return with_cookie(
-        Flow(learn.table, Kind.LEARNED, learn.priority, tuple(sorted(rows)), tuple(actions)), learn.cookie
+        Flow(learn.table, kind_of(learn.cookie) or Kind.LEARNED, learn.priority, tuple(sorted(rows)), tuple(actions)),
+        learn.cookie,
     )
 
 
@@ -290,12 +391,13 @@ def journey(
     packet: Packet,
     *,
     teach: bool = True,
+    gre6: TunnelPort = GRE6,
 ) -> Journey:
     """Takes a packet that came in at `origin` through its flows, the tunnels, and the flows behind those.
 
+    `gre6` is the tunnel port at which GRE over IPv6 comes in; which one it is depends on the datapath.
     Raises LoopError when it passes more than `MAX_HOPS` tunnels one after the other.
     """
-    by_vtep = {FIELDS["tun_dst"].value(each.vtep): each for each in chassis.values()}
     deliveries: list[Delivery] = []
     lost: list[tuple[str, Sent]] = []
     traces: list[tuple[str, Trace]] = []
@@ -307,19 +409,53 @@ def journey(
         trace = switches[here].send(arrived, teach=teach)
         traces.append((here, trace))
         for sent in trace.outputs:
-            encap = _ENCAPS.get(sent.port)
-            if encap is None:
+            tunnel = _TUNNELS.get(sent.port)
+            if tunnel is None:
                 deliveries.append(Delivery(here, sent.port, sent.packet.on_wire()))
                 continue
-            there = by_vtep.get(sent.packet["tun_dst"])
-            if there is None or encap not in there.encaps & chassis[here].encaps:
+            reached = _through(chassis, chassis[here], tunnel, gre6, sent.packet)
+            if reached is None:
                 lost.append((here, sent))
                 continue
-            tunnelled = sent.packet.on_wire().but(
-                in_port=sent.port,
-                tun_id=sent.packet["tun_id"] & _KEY_MASK[encap],
-                tun_src=chassis[here].vtep,
-                tun_dst=there.vtep,
-            )
-            waiting.append((there.name, tunnelled, hops + 1))
+            there, tunnelled = reached
+            waiting.append((there, tunnelled, hops + 1))
     return Journey(tuple(deliveries), tuple(lost), tuple(traces))
+
+
+def _through(
+    chassis: Mapping[str, Chassis], here: Chassis, tunnel: TunnelPort, gre6: TunnelPort, sent: Packet
+) -> tuple[str, Packet] | None:
+    """The chassis at the other end of a tunnel, and the packet as it comes in there; None where it ends nowhere.
+
+    That is so unless exactly one address family has a far end, both ends are VTEPs that offer the encap, and the
+    tunnel port is one for that family.
+    """
+    families = [family for family in _FAMILIES if sent[family + "dst"]]
+    if len(families) != 1:
+        return None
+    family = families[0]
+    ours = [vtep for vtep in here.vteps if is_ipv4(vtep.ip) == (family == "tun_")]
+    # A chassis with one VTEP has no choice, whatever stands there: that of the sender, where it came by a tunnel.
+    source = sent[family + "src"] if len(here.vteps) > 1 else 0
+    local = next((vtep for vtep in ours if source in (0, _number(family, vtep))), None)
+    far = [
+        (each, vtep)
+        for each in chassis.values()
+        for vtep in each.vteps
+        if is_ipv4(vtep.ip) == (family == "tun_") and _number(family, vtep) == sent[family + "dst"]
+    ]
+    if local is None or not far:
+        return None
+    there, remote = far[0]
+    arrives = tunnels_from(tunnel.encap, local.ip)
+    if tunnel not in arrives or tunnel.encap not in local.encaps & remote.encaps:
+        return None
+    return there.name, sent.on_wire().but(
+        in_port=(arrives[0] if len(arrives) == 1 else gre6).ofport,
+        tun_id=sent["tun_id"] & _KEY_MASK[tunnel.encap],
+        **{family + "src": local.ip, family + "dst": remote.ip},
+    )
+
+
+def _number(family: str, vtep: Vtep) -> int:
+    return FIELDS[family + "src"].value(vtep.ip)

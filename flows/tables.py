@@ -254,15 +254,6 @@ NOTICE: Final = Table(
     ("told", "tell", "respond", "forward"),
     Kind.CONTINUE,
 )
-TOLD_TABLE: Final = Table(
-    31,
-    "told",
-    "what the controller was told within the last seconds; only `tell` writes here, never the controller",
-    frozenset({"metadata", "in_port", "eth_type", "arp_spa", "arp_sha", "ip_proto", "icmpv6_type", "ipv6_src"})
-    | {"nd_target", "eth_src"},
-    (),
-    None,
-)
 TELL: Final = Table(
     32,
     "tell",
@@ -271,6 +262,15 @@ TELL: Final = Table(
     ("respond",),
     Kind.ALREADY_TOLD,
     teaches=("told",),
+)
+TOLD_TABLE: Final = Table(
+    33,
+    "told",
+    "what the controller was told within the last seconds; only `tell` writes here, never the controller",
+    frozenset({"metadata", "in_port", "eth_type", "arp_spa", "arp_sha", "ip_proto", "icmpv6_type", "ipv6_src"})
+    | {"nd_target", "eth_src"},
+    (),
+    None,
 )
 RESPOND: Final = Table(
     40,
@@ -341,7 +341,7 @@ FLOOD: Final = Table(
 )
 
 PIPELINE: Final = (
-    *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TOLD_TABLE, TELL),
+    *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TELL, TOLD_TABLE),
     *(RESPOND, ADVERTISE, FORWARD, FDB, DELIVER, SIZE, POLICE, FLOOD),
 )
 """Every table, in the order a packet meets them."""

@@ -11,11 +11,14 @@ from flows.flow import (
     IN_PORT,
     KIND_SHIFT,
     OWNER_COOKIE,
+    Controller,
     Flow,
     Goto,
     Learn,
     LearnLoad,
     LearnMatch,
+    Match,
+    Meter,
     Move,
     Output,
     OutputField,
@@ -24,8 +27,8 @@ from flows.flow import (
     flow,
     set_field,
 )
-from flows.tables import CLASSIFY, DELIVER, FDB, FLOOD, FORWARD, GUARD, LEARN, NOTICE, RESPOND, Kind
-from tests.vocabulary import flows
+from flows.tables import CLASSIFY, DELIVER, FDB, FLOOD, FORWARD, GUARD, LEARN, MESSAGE, NOTICE, RESPOND, TAGS, Kind
+from tests.vocabulary import flows, meters
 
 LEARNED = OWNER_COOKIE | Kind.LEARNED << KIND_SHIFT | 0xABC
 TEACH = Learn(
@@ -52,10 +55,10 @@ LISTED = (
             Kind.VTEP,
             100,
             {"tun_src": "192.0.2.2", "in_port": 65001, "tun_id": 100},
-            [set_field("metadata", 100), Goto(GUARD)],
+            [set_field("metadata", 100), Goto(TAGS)],
         ),
         "table=0, priority=100, in_port=65001, tun_id=0x64, tun_src=192.0.2.2, "
-        "actions=set_field:0x64->metadata,goto_table:10",
+        "actions=set_field:0x64->metadata,goto_table:5",
     ),
     (
         flow(GUARD, Kind.DROP_RESERVED, 2, {"eth_dst": ("01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0")}, []),
@@ -98,7 +101,7 @@ def test_text_and_back(one: Flow, written: str) -> None:
 
 @given(st.lists(flows()))
 def test_every_flow_comes_back(many: list[Flow]) -> None:
-    back = text.parse(text.dump(many))
+    back = text.parse(text.dump(many), meters(many))
     assert sorted(map(repr, back)) == sorted(map(repr, many))
     assert sorted(one.key for one in back) == sorted(one.key for one in many)
 
@@ -150,12 +153,73 @@ def test_what_ovs_ofctl_dumps_is_read() -> None:
     )
 
 
+SPELLED = (
+    ("icmp6,icmp_type=135", {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135}),
+    ("icmp,icmp_type=5", {"eth_type": 0x0800, "ip_proto": 1, "icmp_type": 5}),
+    ("udp,tp_src=67,tp_dst=68", {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 67, "udp_dst": 68}),
+    ("udp6,tp_src=0x5/0xff", {"eth_type": 0x86DD, "ip_proto": 17, "udp_src": (5, 255)}),
+    ("ip,nw_proto=99,nw_frag=yes,nw_ttl=255", {"eth_type": 0x0800, "ip_proto": 99, "ip_frag": (1, 1), "nw_ttl": 255}),
+    ("dl_vlan=5", {"vlan_tci": (0x1005, 0x1FFF)}),
+    ("dl_vlan=5,dl_vlan_pcp=1", {"vlan_tci": 0x3005}),
+    ("dl_vlan_pcp=1", {"vlan_tci": (0x3000, 0xF000)}),
+    ("vlan_tci=0x0000/0x1000", {"vlan_tci": (0, 0x1000)}),
+    ("tcp6", {"eth_type": 0x86DD, "ip_proto": 6}),
+)
+
+
+@pytest.mark.parametrize(("written", "match"), SPELLED)
+def test_what_ovs_ofctl_spells_its_own_way_is_read(written: str, match: Match) -> None:
+    (read,) = text.parse(f" cookie=0xe71c00000000002, table=12, priority=1,{written} actions=drop")
+    assert read == flow(MESSAGE, Kind.ALREADY_TOLD, 1, match, [])
+
+
+def test_a_prefix_of_ipv6_is_read() -> None:
+    (read,) = text.parse(" cookie=0xe71400000000002, table=15, priority=1,ipv6,ipv6_src=fe80::/10 actions=drop")
+    assert read.match[1] == ("ipv6_src", 0xFE80 << 112, 0xFFC0 << 112)
+
+
+def test_a_learned_address_of_ipv6_is_read_from_its_halves() -> None:
+    (read,) = text.parse(
+        " cookie=0xe71200000000abc, table=60, dl_dst=02:00:00:00:00:01 actions=load:0x5->NXM_NX_TUN_IPV6_DST[0..63],"
+        "load:0x20010db800000000->NXM_NX_TUN_IPV6_DST[64..127],load:0xfde9->NXM_NX_REG1[]"
+    )
+    assert read.actions == (set_field("tun_ipv6_dst", "2001:db8::5"), SetField("reg1", 65001))
+
+
+METERS = """\
+OFPST_METER_CONFIG reply (OF1.4) (xid=0x2):
+meter=5 pktps burst bands=
+type=drop rate=100 burst_size=50
+
+meter=6 kbps bands=
+type=drop rate=100
+
+meter=7 pktps burst bands=
+type=drop rate=1 burst_size=2
+type=drop rate=3 burst_size=4
+
+meter=65537 pktps burst stats bands=
+type=drop rate=10 burst_size=20
+"""
+
+
+def test_meters_are_read_and_known_in_flows() -> None:
+    assert text.meters(METERS) == {5: (100, 50), 65537: (10, 20)}
+    line = " cookie=0xe70400000000001, table=0, priority=1 actions=meter:5,controller(max_len=64,meter_id=65537)"
+    (read,) = text.parse(line, text.meters(METERS))
+    assert read.actions == (Meter(5, 100, 50), Controller(64, 65537, 10, 20))
+    (unknown,) = text.parse(line)
+    assert unknown.actions == (Meter(5, 0, 0), Controller(64, 65537))
+    (all_of_it,) = text.parse(line.replace("max_len=64,", ""))
+    assert all_of_it.actions[1] == Controller(0xFFFF, 65537)
+
+
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
         ("cookie=0x5, table=0, actions=drop", "not ours"),
         ("cookie=0xe70200000000001, table=0, priority=1", "no actions"),
-        ("cookie=0xe70200000000001, table=0, tcp actions=drop", "'tcp'"),
+        ("cookie=0xe70200000000001, table=0, nsh actions=drop", "'nsh'"),
         ("cookie=0xe70200000000001, table=3, actions=drop", "3, in the flow"),
         ("cookie=0xe70200000000001, table=0, eth_src=02:00:00:00:00:01 actions=drop", "does not declare"),
         ("cookie=0xe70200000000001, table=0, actions=NORMAL", "'NORMAL' is no action of ours"),

@@ -50,9 +50,9 @@ def notice(view: View) -> Iterator[Flow]:
     if not telling:
         return
     for known in view.neighbors:
-        if known.local:
+        if known.ofport:
             for what in _told_by(known):
-                match: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **what}
+                match: Match = {"metadata": view.vni, "in_port": known.ofport, **what}
                 yield flow(NOTICE, Kind.NOTICED, 200, match, [Goto(RESPOND)])
     for port in telling:
         here: Match = {"metadata": view.vni, "in_port": port.ofport}

@@ -23,11 +23,12 @@ from ovs.unixctl.client import UnixctlClient
 from controller import wire
 from flows.fields import FIELDS
 from flows.flow import Flow
-from flows.model import TUNNEL_OFPORTS
+from flows.model import TUNNELS
 from flows.simulate import Packet
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 BRIDGE = "br-int"
+_TUNNEL_OFPORTS = frozenset(tunnel.ofport for tunnel in TUNNELS)
 _OPENFLOW_HELLO = bytes([wire.VERSION, 0, 0, 8, 0, 0, 0, 0])
 
 
@@ -132,7 +133,7 @@ class DummySwitch:
         for action in _split(actions):
             if action.isdigit():
                 port = self._ofports[int(action)]
-                into = tunnel if port in TUNNEL_OFPORTS.values() else None
+                into = tunnel if port in _TUNNEL_OFPORTS else None
                 outputs.append(RealOutput(port, into, on_wire))
             elif action.startswith("set(tunnel("):
                 values = _arguments(action)
@@ -213,10 +214,10 @@ def dummy_switch(ofports: Iterable[int]) -> Iterator[DummySwitch]:
         for ofport in ofports:
             argv += ["--", "add-port", BRIDGE, f"p{ofport}", "--", "set", "interface", f"p{ofport}"]
             argv += ["type=dummy", f"ofport_request={ofport}"]
-        for encap, ofport in TUNNEL_OFPORTS.items():
-            argv += ["--", "add-port", BRIDGE, f"t-{encap}", "--", "set", "interface", f"t-{encap}"]
-            argv += [f"type={encap}", "options:remote_ip=flow", "options:key=flow"]
-            argv += [f"ofport_request={ofport}"]
+        for tunnel in TUNNELS:
+            argv += ["--", "add-port", BRIDGE, tunnel.name, "--", "set", "interface", tunnel.name]
+            argv += [f"type={tunnel.type}", "options:remote_ip=flow", "options:local_ip=flow", "options:key=flow"]
+            argv += [f"ofport_request={tunnel.ofport}"]
         vsctl(*argv)
         _wait_for(directory / "vswitchd.ctl")
         switch = DummySwitch(directory)
