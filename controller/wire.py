@@ -72,6 +72,8 @@ _METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
 _METER_CONFIG: Final = Struct("!HHI")
 _PACKETS_WITH_BURST: Final = 6
 """OFPMF_PKTPS and OFPMF_BURST."""
+_COUNTED: Final = 8
+"""OFPMF_STATS, which a switch may add."""
 _BAND_DROP: Final = 1
 _PAIR: Final = Struct("!HH")
 _LONG: Final = Struct("!I")
@@ -320,6 +322,29 @@ def packet_out(data: bytes, actions: Iterable[Action], xid: int = 0) -> bytes:
         raise ValueError(f"a packet-out of {length} bytes; {LONGEST} is the most")
     head = _PACKET_OUT.pack(VERSION, PACKET_OUT, length, xid, NO_BUFFER, CONTROLLER_PORT, len(packed))
     return head + packed + data
+
+
+def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
+    """The meters of a multipart reply by their ids, `body` being the message from byte 16 on (section 7.3.5.11).
+
+    (rate, burst) of those that do nothing but drop what is beyond so many packets, None for any other. Raises
+    ValueError when the lengths do not add up.
+    """
+    found: dict[int, tuple[int, int] | None] = {}
+    offset, end = 0, len(body)
+    while offset < end:
+        if end - offset < _METER_CONFIG.size:
+            raise ValueError(f"{end - offset} bytes at {offset} are no meter")
+        length, flags, id = _METER_CONFIG.unpack_from(body, offset)
+        if length < _METER_CONFIG.size or length % 8 or length > end - offset:
+            raise ValueError(f"a meter at {offset} claims a length of {length} in {end} bytes")
+        found[id] = None
+        if length == _METER_CONFIG.size + _METER_BAND.size and flags & ~_COUNTED == _PACKETS_WITH_BURST:
+            kind, size, rate, burst = _METER_BAND.unpack_from(body, offset + _METER_CONFIG.size)
+            if (kind, size) == (_BAND_DROP, _METER_BAND.size):
+                found[id] = (rate, burst)
+        offset += length
+    return found
 
 
 class FlowStats(NamedTuple):
