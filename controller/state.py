@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.chassis_state import ChassisState
 from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
+from controller.outlets import OpenOutlets
 from controller.packet_in import Seen
 from controller.strange import Strange
 from flows.bind import Exit, Place, bind
@@ -54,6 +55,7 @@ class State:
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _network_problems: Mapping[str, str] = field(default_factory=dict)
     _claims: Claims | None = None
+    _outlets: OpenOutlets = field(default_factory=OpenOutlets)
     _since: dict[Binding, int] = field(default_factory=dict)
     _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
@@ -69,6 +71,7 @@ class State:
             self._last = last
             self._neighbors.age = declared.neighbor_age or NEIGHBOR_AGE
             self._neighbors.restore(last.neighbors, last.seen)
+            self._outlets.remember(last.outlets)
         elif declared == self.declared and not self.alarm:
             return
         alarmed = self.alarm
@@ -108,6 +111,9 @@ class State:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
             del self.chassis[name]
+        if before is None:
+            for name in {outlet.chassis for outlet in self._outlets.all()} - set(declared.chassis):
+                self._outlets.leave(name)
         self._complete()
         self.derive(other_rows)
         self._complete()
@@ -223,7 +229,18 @@ class State:
             for network in self.declared.networks.values()
             if network.gateway is not None and network.gateway.chassis == chassis
         }
+        gateways |= {outlet.physical for outlet in self._outlets.at(chassis)}
         return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
+
+    def left(self, chassis: str) -> None:
+        """Store that a chassis is not in the overlay any more: withdrawn from it, or not to be reached for that."""
+        if chassis not in self.chassis and self._outlets.leave(chassis):
+            self.derive()
+
+    def wrote(self, status: Status) -> None:
+        """Store that this stands in the overlay database now."""
+        if self._outlets.note(status.outlets()):
+            self.derive()
 
     def mtus_of(self, chassis: str) -> dict[str, int]:
         """The MTU of each interface of a chassis that Open vSwitch itself provides, by name: that of its network."""
@@ -249,10 +266,20 @@ class State:
         return found[encap]
 
     def _exits(self) -> Iterable[Exit]:
-        """The interfaces that lead to physical networks, as each chassis says."""
-        for known in self.chassis.values():
+        """The interfaces that lead to physical networks, as each chassis says, or as last written down."""
+        for name, known in self.chassis.items():
             if known.plugged is not None:
                 yield from known.plugged.exits
+            else:
+                yield from (each for each in self._outlets.last if each.chassis == name)
+
+    def _stuck(self) -> dict[str, str]:
+        """The chassis whose switches can't be told anything, and why. One that is not declared is about to leave."""
+        return {
+            name: known.fault or known.error or "its switch is not connected"
+            for name, known in self.chassis.items()
+            if not known.connected or known.plugged is None
+        }
 
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
@@ -270,6 +297,7 @@ class State:
             held if self.version else self._last.held,
             {name for name, known in self.chassis.items() if known.tried and known.fault},
             self._exits(),
+            self._outlets.known(self._stuck()),
         )
         self._neighbors.keep(bound.bindings)
         self._neighbors.age = self.declared.neighbor_age or NEIGHBOR_AGE
@@ -281,9 +309,16 @@ class State:
             self._neighbors.known(),
         )
         self._problems, self._network_problems = bound.problems, bound.networks
-        if not anyway and overlay == self.overlay and self.version:
+        other = anyway or overlay != self.overlay or not self.version
+        if self._outlets.keep(bound.outlets, bound.opening, self.version + other):
+            self.noted()
+        if not other:
             self._advance(self.declared.nb_cfg)
             self.noted()
+            for name, known in self.chassis.items():
+                if known.connected and known.applied == self.version and self._outlets.confirm(name, self.version):
+                    self.derive(anyway=True)
+                    break
             return
         self.overlay = overlay
         self.nb_cfg = self.declared.nb_cfg
@@ -311,6 +346,8 @@ class State:
             known.applied, known.flows, known.refused = version, flows, refused
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
+            if self._outlets.confirm(chassis, version):
+                self.derive(anyway=True)  # also where no network moves to it: the way to it can be taken away
 
     def asked_to_count(self, chassis: str) -> int:
         """The number of the request for counters that the chassis has not answered yet, 0 for none."""
@@ -346,6 +383,8 @@ class State:
         if known is not None:
             known.connected, known.turned_away = connected, ""
             self.noted()
+            if self._outlets.all():
+                self.derive()  # whether it can be told to close one
 
     def turn_away(self, chassis: str, why: str) -> None:
         """Store why a connection that said to be a chassis' switch was refused; it counts while there is no other."""
@@ -370,10 +409,11 @@ class State:
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
             installed = min(known.cur_cfg, known.provisioned_cfg)
+            if not self._outlets.settled(name):
+                installed = min(installed, self.nb_cfg - 1)
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            said = "; ".join(filter(None, [error, declared[name].fault if name in declared else ""]))
-            chassis[name] = ChassisStatus(state, said, datapath, known.datapath_id, installed, known.flows)
+            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)
         at: dict[Place, dict[int, Binding]] = {}
         for binding in self.overlay.bindings:
             at.setdefault((binding.chassis, binding.interface), {})[binding.tag] = binding
@@ -388,6 +428,19 @@ class State:
                     binding.port if binding is not None else None,
                     binding is not None and self._is_up(binding),
                     wrong or (self._strange.about(binding) if binding is not None else ""),
+                )
+        exits = {(each.chassis, each.physical): each for each in self._exits()}
+        for outlet in self._outlets.all():
+            at_ = exits.get((outlet.chassis, outlet.physical))
+            if at_ is not None:
+                binding = at.get((at_.chassis, at_.interface), {}).get(outlet.vlan)
+                bindings[at_.chassis, at_.interface, outlet.vlan] = BindingStatus(
+                    Plug(at_.chassis, at_.interface, at_.ofport),
+                    outlet.network,
+                    None,
+                    binding is not None and self._is_up(binding),
+                    "",
+                    outlet.physical,
                 )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
         for name, why in (self._read.unusable if self._read is not None else {}).items():

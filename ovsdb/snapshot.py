@@ -13,7 +13,7 @@ from typing import Any, Final
 import ovs.db.idl
 
 from flows import model
-from flows.bind import Exit
+from flows.bind import Exit, Outlet
 from flows.model import (
     FLOOD_RATE,
     UNDERLAY_MTU,
@@ -45,16 +45,15 @@ PHYSICAL: Final = "overlay-physical"
 class ChassisRow:
     """A declared chassis and how it is reached: its OVSDB remote, and what the operator fixed about it.
 
-    `fault` says what of its declaration is not done, '' for nothing; `details` is the whole of it, as JSON.
-    `takes_over`: it is taken even from another overlay database. `controller` is the OpenFlow target it is
-    to use, None for our own address; `datapath_type` None for what the chassis can.
+    `details` is the whole of its declaration, as JSON. `takes_over`: it is taken even from another overlay database.
+    `controller` is the OpenFlow target it is to use, None for our own address; `datapath_type` None for what the
+    chassis can.
     """
 
     chassis: Chassis
     remote: str
     datapath_type: str | None = None
     controller: str | None = None
-    fault: str = ""
     details: str = ""
     takes_over: bool = False
 
@@ -93,12 +92,13 @@ class Declared:
 @dataclass(frozen=True)
 class LastKnown:
     """What the controller wrote down before: plugs, where (chassis, interface) declared ports were bound, neighbors,
-    and when (seconds since 1970) each of these (network, IP) was last heard."""
+    when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface."""
 
     plugs: tuple[Plug, ...] = ()
     held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     neighbors: tuple[Neighbor, ...] = ()
     seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    outlets: tuple[tuple[Outlet, Exit], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,6 @@ def _chassis(row: Any) -> ChassisRow:
         row.ovsdb,
         only(row.datapath_type),
         only(row.controller),
-        "",
         json.dumps(details, sort_keys=True),
         row.external_ids.get(TAKE_OVER) == "true",
     )
@@ -390,8 +389,13 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
     # Each row of an interface has all that was written on it.
     plugs: dict[tuple[str, str], Plug] = {}
     held = {}
+    outlets = []
     for row in idl.tables["Binding"].rows.values():
         place = (row.chassis, row.interface)
+        if row.physical:
+            outlet = Outlet(only(row.network, ""), row.chassis, row.physical[0], row.tag)
+            outlets.append((outlet, Exit(row.chassis, row.physical[0], row.interface, row.ofport)))
+            continue
         plugs[place] = Plug(
             *place,
             row.ofport,
@@ -412,6 +416,7 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
         held,
         tuple(sorted((neighbor for neighbor, _ in heard), key=lambda neighbor: (neighbor.network, neighbor.ip))),
         {(neighbor.network, neighbor.ip): seen for neighbor, seen in heard},
+        tuple(sorted(outlets, key=lambda pair: pair[0])),
     )
 
 
