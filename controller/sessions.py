@@ -45,7 +45,7 @@ class OverlaySession:
         self._session.tell(self._ports.stale)
         self._state = state
         self._told = NEW
-        self._problems: dict[tuple[str, str], str] = {}
+        self._problems: dict[tuple[str, str, int], str] = {}
         self._refused = ""
 
     def wake(self) -> None:
@@ -82,7 +82,7 @@ class OverlaySession:
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
-        said = replace(self._state.status(monotonic()), heartbeat=int(time()))
+        said = replace(self._state.status(monotonic(), time()), heartbeat=int(time()))
         self._tell(said)
 
         def write(idl: Idl, transaction: Transaction) -> None:
@@ -105,7 +105,8 @@ class OverlaySession:
         problems = {place: binding.error for place, binding in said.bindings.items() if binding.error}
         for place, error in problems.items():
             if self._problems.get(place) != error:
-                LOG.warning("%s/%s: %s", *place, error)
+                chassis, interface, tag = place
+                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error)
         self._problems = problems
 
 
