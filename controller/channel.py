@@ -6,7 +6,7 @@ Flows go out as bytes of our own making; Ryu keeps the connection and hands back
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 
 from controller import wire
 from flows import text
-from flows.flow import OWNER_COOKIE, OWNER_MASK, Action
+from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.plan import Key, Plan, learned
+from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.channel")
 ANSWER_S: Final = 15
@@ -62,15 +63,23 @@ class Channel:
 
     def read(self) -> set[Key]:
         """The keys of our flows on the switch, without those it learned. Raises ChannelError."""
+        return {stats.key for stats in self._stats(OWNER_COOKIE, OWNER_MASK) if not learned(stats.key)}
+
+    def counted(self, kind: Kind) -> dict[Key, int]:
+        """How many packets each flow of a kind has met. Raises ChannelError."""
+        stats = self._stats(OWNER_COOKIE | kind << KIND_SHIFT, OWNER_MASK | 0xFF << KIND_SHIFT)
+        return {each.key: each.packets for each in stats}
+
+    def _stats(self, cookie: int, mask: int) -> Iterator[wire.FlowStats]:
+        """The flows whose cookie agrees with another in the bits of a mask."""
         xid, replies = self._expect()
         try:
-            self._send(wire.flow_stats_request(xid, OWNER_COOKIE, OWNER_MASK))
-            keys: set[Key] = set()
+            self._send(wire.flow_stats_request(xid, cookie, mask))
             while True:
                 message = self._wait(replies)
-                keys.update((stats.table, stats.priority, stats.cookie) for stats in message.body)
+                yield from message.body
                 if not message.flags & ofproto_v1_4.OFPMPF_REPLY_MORE:
-                    return {key for key in keys if not learned(key)}
+                    return
         finally:
             del self._replies[xid]
 

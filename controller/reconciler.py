@@ -6,6 +6,7 @@ One greenthread per chassis, so a slow switch delays nobody else.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from time import monotonic
 from typing import Final
 
@@ -14,8 +15,9 @@ from ryu.lib import hub
 from controller.channel import Channel, ChannelError
 from controller.state import State
 from flows import probe, text
-from flows.compile import Cache, compile
+from flows.compile import Cache, compile, notice
 from flows.plan import Key, plan
+from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.reconciler")
 REREAD_S: Final = 30
@@ -34,6 +36,7 @@ class Reconciler:
         self._installed: set[Key] | None = None
         self._warmed: frozenset[probe.Way] = frozenset()
         self._read_at = monotonic()
+        self._listened_at = monotonic()
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
@@ -58,8 +61,11 @@ class Reconciler:
     def run(self) -> None:
         """The loop; never returns."""
         while True:
-            self._dirty.wait(timeout=max(0.0, self._read_at + REREAD_S - monotonic()))
+            due = min(self._read_at + REREAD_S, self._listened_at + (self._state.listens or REREAD_S))
+            self._dirty.wait(timeout=max(0.0, due - monotonic()))
             self._dirty.clear()
+            if monotonic() >= self._listened_at + (self._state.listens or REREAD_S):
+                self._listen()
             if monotonic() >= self._read_at + REREAD_S:
                 self._read_again()
             channel = self._channel
@@ -88,6 +94,25 @@ class Reconciler:
             gone, strange = len(remembered - found), len(found - remembered)
             LOG.warning("%s: flows changed by somebody else: %d gone, %d added", self.chassis, gone, strange)
             self._installed = found
+
+    def _listen(self) -> None:
+        """Look which learned neighbors were heard at the switch, and let it ask those that were not for long."""
+        self._listened_at = monotonic()
+        channel, state = self._channel, self._state
+        if channel is None or self._installed is None or state.listens is None:
+            return
+        whose = {key: (view.vni, ip) for view in self._cache for key, ip in notice.listening(view).items()}
+        if not whose and all(neighbor.chassis != self.chassis for neighbor in state.overlay.neighbors):
+            return
+        counted: Counter[tuple[int, str]] = Counter()
+        try:
+            for key, packets in channel.counted(Kind.NOTICED).items():
+                if key in whose:
+                    counted[whose[key]] += packets
+            for frame, actions in state.listen(self.chassis, counted, monotonic()):
+                channel.send_packet(frame, actions)
+        except ChannelError as error:
+            LOG.warning("%s: %s", self.chassis, error)
 
     def _reconcile(self, channel: Channel) -> None:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""

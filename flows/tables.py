@@ -278,7 +278,7 @@ RESPOND: Final = Table(
     "requests (ARP, neighbor solicitations) for known neighbors are answered in the switch; those for "
     "unknown ones flooded, sent to the gateway or dropped, as the network says",
     frozenset({"metadata", ORIGIN, "eth_src", "eth_dst", "eth_type", "arp_op", "arp_tpa", "arp_sha"})
-    | {"ip_proto", "icmpv6_type", "ipv6_src", "nd_target", "nd_sll"},
+    | {"arp_spa", "ip_proto", "icmpv6_type", "ipv6_src", "nd_target", "nd_sll"},
     ("advertise", "forward"),
     Kind.CONTINUE,
 )

@@ -137,6 +137,7 @@ def withdraw(session: Session) -> None:
                 other.delvalue("ports", port)
         _write_mtus(bridge, {})
         _remember(bridge, {})
+        next(iter(idl.tables["Open_vSwitch"].rows.values())).increment("next_cfg")
 
     session.transact(write)
 

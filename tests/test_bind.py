@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.bind import Exit, bind
+from flows.bind import Exit, Outlet, Outlets, bind
 from flows.model import Binding, Gateway, Network, Plug, Port
 
 NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra", 200)}
@@ -186,14 +186,58 @@ def test_a_wrong_tag_is_named_and_the_others_count(trunk: str, words: str) -> No
 def test_a_network_goes_on_outside_at_its_gateway_alone() -> None:
     networks = {
         "red": replace(NETWORKS["red"], gateway=Gateway("office", 10, "h1")),
-        "blue": replace(NETWORKS["blue"], gateway=Gateway("office", 10, "h1")),
+        "blue": replace(NETWORKS["blue"], gateway=Gateway("office", 10, "h3")),
         "pink": Network("pink", "acme", 300, gateway=Gateway("office", 0, "h2")),
     }
     exits = [Exit("h1", "office", "overlay-to-br0", 5), Exit("h3", "office", "overlay-to-br0", 5)]
     bound = bind(networks, {}, [], {}, (), exits)
     (binding,) = bound.bindings
-    assert (binding.network, binding.chassis, binding.ofport, binding.tag) == ("blue", "h1", 5, 10)
+    assert (binding.network, binding.chassis, binding.ofport, binding.tag) == ("blue", "h3", 5, 10)
     assert binding.gateway
     assert binding.learns
-    assert "VLAN 10 of physical network 'office' at h1 is that of network 'blue'" in bound.networks["red"]
+    # One VLAN is one layer-2 domain, whatever the chassis.
+    assert bound.networks["red"].startswith(
+        "VLAN 10 of physical network 'office' is that of network 'blue'; overlayctl"
+    )
     assert "overlayctl chassis-set h2 --bridge office=BRIDGE" in bound.networks["pink"]
+
+
+def leads(gateway: Gateway, known: Outlets, name: str = "red") -> tuple[list[tuple[str, str]], str, list[str]]:
+    """Where networks go on when this is declared and that is known; what is wrong with one; what is to open."""
+    exits = [Exit(chassis, "office", "overlay-to-br0", 5) for chassis in ("h1", "h2", "h3")]
+    bound = bind({name: replace(NETWORKS[name], gateway=gateway)}, {}, [], {}, (), exits, known)
+    assert bound.outlets == {Outlet(b.network, b.chassis, "office", b.tag) for b in bound.bindings}
+    at = [(b.network, b.chassis) for b in bound.bindings]
+    return at, bound.networks.get(name, ""), [outlet.chassis for outlet in bound.opening]
+
+
+AT_H1, AT_H2 = (Outlet("red", chassis, "office", 0) for chassis in ("h1", "h2"))
+
+
+def test_a_gateway_that_moves_is_closed_before_it_opens() -> None:
+    to_h2 = Gateway("office", 0, "h2")
+    assert leads(to_h2, Outlets()) == ([("red", "h2")], "", [])
+    assert leads(to_h2, Outlets({AT_H1})) == ([], "waits until h1 has stopped being the gateway", [])
+    assert leads(to_h2, Outlets({AT_H2})) == ([("red", "h2")], "", [])
+    # Another VLAN there is another door as well, and so is the network that had this one.
+    other = Outlet("red", "h2", "office", 7)
+    assert leads(to_h2, Outlets({other}))[:2] == ([], "waits until h2 has stopped being the gateway")
+    assert leads(to_h2, Outlets({AT_H1}), "blue")[0] == []
+    assert leads(Gateway("office", 5, "h2"), Outlets({AT_H1}), "blue")[0] == [("blue", "h2")]
+
+
+def test_a_gateway_stays_where_it_can_not_be_closed() -> None:
+    stuck = {"h1": "tcp:198.51.100.1:6640: no answer"}
+    at, why, _ = leads(Gateway("office", 0, "h2"), Outlets({AT_H1}, stuck=stuck))
+    assert at == [("red", "h1")]
+    for words in ("goes on at h1, which can't be told to stop (tcp:198", "at h2 once h1 is back", "chassis-del h1"):
+        assert words in why
+    # Somebody else's is not ours to go on with.
+    assert leads(Gateway("office", 0, "h2"), Outlets({AT_H1}, stuck=stuck), "blue")[0] == []
+
+
+def test_a_gateway_opens_once_that_is_written_down() -> None:
+    here = Gateway("office", 0, "h1")
+    assert leads(here, Outlets(noted=())) == ([], "", ["h1"])
+    assert leads(here, Outlets({AT_H1}, noted=())) == ([], "", ["h1"])
+    assert leads(here, Outlets({AT_H1}, noted={AT_H1})) == ([("red", "h1")], "", [])

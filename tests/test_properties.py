@@ -20,7 +20,7 @@ from flows.model import TUNNELS as TUNNEL_PORTS
 from flows.model import Binding, Neighbor, Overlay, is_ipv4, tunnels_from
 from flows.simulate import Delivery, Journey, Packet, Switch, journey, packet
 from flows.tables import Kind
-from flows.underlay import pairs as pairs_of_vteps
+from flows.vteps import pairs as pairs_of_vteps
 from tests.overlays import THREE, overlays
 from tests.packets import (
     ARP,

@@ -186,9 +186,9 @@ def test_who_is_heard_at_last_is_told_even_when_nothing_is_new() -> None:
 
 def test_the_holder_keeps_its_port_across_a_restart() -> None:
     claims = (Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1"))
-    assert [b.chassis for b in store(*claims).overlay.bindings] == ["h1"]
+    assert [(b.chassis, b.standby) for b in store(*claims).overlay.bindings] == [("h1", False), ("h2", True)]
     last = LastKnown(plugs=claims, held={"web1": ("h2", "b")})
-    assert [b.chassis for b in store(*claims, last=last).overlay.bindings] == ["h2"]
+    assert [(b.chassis, b.standby) for b in store(*claims, last=last).overlay.bindings] == [("h1", True), ("h2", False)]
 
 
 def test_a_port_is_up_when_every_connected_switch_has_it() -> None:

@@ -26,7 +26,7 @@ from flows.tables import (
     TAG_PRESENT,
     Kind,
 )
-from flows.underlay import ETHERNET
+from flows.vteps import ETHERNET
 
 _COPIED: Final = ETHERNET + 2 * 4 + 1232
 """Octets of a packet that is too large that are copied: its header, two tags, and as much of it as an answer may quote

@@ -23,7 +23,7 @@ _ROUTER: Final = 0x80000000
 _TARGET_OPTION: Final = 2
 """Target Link-layer Address (RFC 4861, section 4.6.1)."""
 ASKER: Final = "0e:00:00:00:00:01"
-"""From where the controller asks whether a neighbor is still there."""
+"""From where the controller asks whether a neighbor is still there. Nothing is ever delivered there."""
 
 
 def respond(view: View) -> Iterator[Flow]:
@@ -58,6 +58,9 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
     }
     if known.local:
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_sha": known.mac}, [Goto(FORWARD)])
+    if known.learned and view.tells:
+        # Gratuitous ARP (RFC 5944, section 4.6) of who has the address from now on: all shall hear it.
+        yield flow(RESPOND, Kind.OWN_QUESTION, 210, {**asked, "arp_spa": known.ip}, [Goto(FORWARD)])
     answer = (
         Move("eth_src", "eth_dst"),
         set_field("eth_src", known.mac),

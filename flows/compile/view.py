@@ -88,6 +88,7 @@ class Known:
 
     `local`: it may be behind a port of this chassis, so that its own question is not to be answered. `ofport`: the port
     of this chassis that it is known to be behind, 0 when it is elsewhere. `router`: it may forward packets (RFC 4861).
+    `learned`: it is not declared, so it may move, and be forgotten.
     """
 
     ip: str
@@ -95,6 +96,7 @@ class Known:
     local: bool
     ofport: int = 0
     router: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ class View:
         """Every MAC whose place is known, sorted."""
         behind = {mac for member in self.members for mac in member.macs}
         return tuple(sorted(behind | {mac for port in self.ports for mac in port.macs}))
+
+    @property
+    def tells(self) -> bool:
+        """Whether a port here may speak for an address that is not declared for it alone."""
+        return any(port.tells for port in self.ports)
 
 
 def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -216,6 +223,10 @@ def _view(
     known = known_neighbors(seen, [neighbor for neighbor in learned if neighbor.chassis in reached])
     routers = {mac for binding in seen if May.ROUTER in binding.may for mac in binding.macs}
     routers |= {known[ip][0] for ip in network.routers if ip in known}
+    # Of what is learned behind a port that routers may be behind, one that is none is not known from one that is; and
+    # a host that is told that its router is none sends nothing to it any more.
+    behind = {(binding.chassis, binding.interface) for binding in seen if May.ROUTER in binding.may}
+    routers |= {mac for ip, (mac, *place) in known.items() if tuple(place) in behind}
     ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
     own = {mac for port in ports for mac in (*port.macs, *port.shared)}
     at = {(binding.chassis, binding.interface): binding.ofport for binding in local}
@@ -226,7 +237,14 @@ def _view(
         ports,
         tuple(sorted(members.values(), key=lambda member: member.way)),
         tuple(
-            Known(ip, mac, mac in own or (ip not in declared and telling), at.get((on, interface), 0), mac in routers)
+            Known(
+                ip,
+                mac,
+                mac in own or (ip not in declared and telling),
+                at.get((on, interface), 0),
+                mac in routers,
+                ip not in declared,
+            )
             for ip, (mac, on, interface) in sorted(known.items())
         ),
         tuple(sorted(declared)) if not all(port.restricted for port in ports) else (),

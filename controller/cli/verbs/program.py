@@ -39,9 +39,16 @@ LOOK: Final = (
         "check",
         "show how full subnets are, and all that is wrong",
         "check:check",
-        examples=("check", "check --format json", "check > /dev/null || overlayctl show"),
+        (
+            arg("what", nargs="?", choices=("mtu",), help="mtu: what each pair of chassis carries; else all"),
+            arg("--net", metavar="NETWORK", help="with mtu, only this network", complete="Network"),
+        ),
+        examples=("check", "check --format json", "check mtu --net red", "check > /dev/null || overlayctl show"),
         epilog="Wrong are: an alarm, what show lists under Problems, and addresses outside of the subnets.\n"
         "Ports that are plugged in nowhere are listed, and no fault.\n"
+        "check mtu lists each pair of chassis, those that carry least first: encap, VTEPs, the MTU of the\n"
+        "underlay, what the tunnel takes of it, what it carries, and the networks whose MTU fits or does not.\n"
+        "Wrong is an MTU that is more than two chassis with ports of the network carry. Nothing is sent.\n"
         "exit codes: 0 nothing is wrong; 1 something is, or it could not be found out",
     ),
     Verb(
