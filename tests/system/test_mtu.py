@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows.model import Chassis, Encap, Network, Vtep
-from tests.system.steps import eventually, fresh_name, problems, running, settle
+from tests.system.steps import eventually, fresh_name, problems, settle
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER, Topology, Vm
 
@@ -35,6 +36,18 @@ def topology(*ends: str) -> Topology:
 
 V4 = topology("192.0.2.1", "192.0.2.2")
 V6 = topology("2001:db8::1", "2001:db8::2")
+
+
+@contextlib.contextmanager
+def built(topology: Topology) -> Iterator[Lab]:
+    """A lab whose VMs have an MTU of 1500; in the end its controller must never have died nor been refused a flow."""
+    with Lab(topology, fresh_name(), ipv6=True) as lab:
+        lab.up()
+        widen(lab)
+        yield lab
+        log = lab.controller_log()
+        print(log)
+        assert [line for line in log.splitlines() if re.search("CRITICAL|Traceback|flow refused", line)] == []
 
 
 def widen(lab: Lab) -> None:
@@ -62,14 +75,14 @@ def forget(lab: Lab, *vms: str) -> None:
 
 @pytest.fixture(scope="module")
 def four() -> Iterator[Lab]:
-    with running(V4, widen, ipv6=True) as built:
-        yield built
+    with built(V4) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def sixes() -> Iterator[Lab]:
-    with running(V6, widen, ipv6=True) as built:
-        yield built
+    with built(V6) as lab:
+        yield lab
 
 
 @pytest.fixture(params=[("four", "web1", "web2", 1450), ("four", "db1", "db2", 1458),
@@ -77,10 +90,10 @@ def sixes() -> Iterator[Lab]:
                 ids=["vxlan-4", "gre-4", "vxlan-6", "gre-6"])  # fmt: skip
 def way(request: pytest.FixtureRequest) -> tuple[Lab, str, str, int]:
     """A lab, two VMs on two chassis, and what is between them: each encap over each family."""
-    lab, source, target, mtu = request.param
-    built: Lab = request.getfixturevalue(lab)
-    forget(built, source, target)
-    return built, source, target, mtu
+    which, source, target, mtu = request.param
+    lab: Lab = request.getfixturevalue(which)
+    forget(lab, source, target)
+    return lab, source, target, mtu
 
 
 Way = tuple[Lab, str, str, int]
@@ -112,16 +125,16 @@ def test_so_is_one_with_ipv6(way: Way) -> None:
 def test_packets_that_just_fit_lose_nothing(way: Way) -> None:
     """To the octet: what the limit says goes through the underlay, and there is no octet left."""
     lab, source, target, mtu = way
-    fits = lab.ping(source, target, count=300, interval=0.002, options=("-M", "probe", "-q", "-s", str(mtu - 28)))
+    fits = lab.ping(source, target, count=300, interval=0.002, options=("-M", "do", "-q", "-s", str(mtu - 28)))
     assert (fits.sent, fits.lost) == (300, 0)
     with lab.capture(PORT_OF[source]) as seen:
-        lab.ping(source, target, count=1, options=("-M", "probe", "-s", str(mtu - 28)))
+        lab.ping(source, target, count=1, options=("-M", "do", "-s", str(mtu - 28)))
     assert len([line for line in seen.lines if re.search(r"length 1514: ", line) and "echo re" in line]) == 2
 
 
 def test_one_octet_more_is_answered(way: Way) -> None:
     lab, source, target, mtu = way
-    options = ("-M", "probe", "-c", "1", "-W", "1", "-s", str(mtu - 27))
+    options = ("-M", "do", "-c", "1", "-W", "1", "-s", str(mtu - 27))
     told = lab.run(source, "ping", *options, lab.address(target), check=False).stdout
     assert f"Frag needed and DF set (mtu = {mtu})" in told
 
@@ -253,7 +266,7 @@ def dropped(lab: Lab, ofport: str = "1") -> int:
 
 
 def test_a_flood_of_them_hurts_nobody(four: Lab) -> None:
-    """10000 a second for 5 s: the controller hardly notices, others get through and get their answers, all are counted."""
+    """10000 a second for 5 s: the controller hardly notices, others get through and are answered, all are counted."""
     forget(four, "web1", "web4", "db1")
     program = four.directory / "flood.py"
     program.write_text(FLOOD)
@@ -338,9 +351,7 @@ def test_tags_that_the_tunnel_carries_are_not_in_the_mtu() -> None:
     """In a network that lets tags pass: a tagged packet has four octets less."""
     vms = tuple(vm for vm in VMS if vm.network == "red")
     red = Network("red", "acme", 100, transparent=True)
-    with Lab(Topology("mtu", "tags", V4.chassis, (red,), vms), fresh_name()) as lab:
-        lab.up()
-        widen(lab)
+    with built(Topology("mtu", "tags", V4.chassis, (red,), vms)) as lab:
         for vm, address in (("web1", "10.7.0.1/24"), ("web2", "10.7.0.2/24")):
             lab.overlayctl("port-set", vm, "--security", "off")
             lab.add_vlan(vm, 7, address)
