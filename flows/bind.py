@@ -98,6 +98,7 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
     for plug in ordered:
         place = (plug.chassis, plug.interface)
         wrong: list[str] = []
+        first = len(bindings)
         try:
             if plug.ofport < 0:
                 raise ValueError(f"Open vSwitch can't use the interface: {plug.fault or 'no reason given'}")
@@ -120,6 +121,7 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
                 bindings += _trunk(plug, by_vni, wrong)
         except ValueError as error:
             wrong.append(str(error))
+        bindings[first:] = _once(bindings[first:], wrong)
         if wrong:
             problems[place] = "; ".join(wrong)
     doors = _Doors(networks, exits, outlets)
@@ -131,6 +133,18 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
         frozenset(doors.outlets),
         frozenset(doors.opening),
     )
+
+
+def _once(bindings: Iterable[Binding], wrong: list[str]) -> Iterator[Binding]:
+    """Those of an interface, without one that would be in a network for the second time: two of its VLANs joined."""
+    tags: dict[str, int] = {}
+    for binding in bindings:
+        first = tags.setdefault(binding.network, binding.tag)
+        if first == binding.tag:
+            yield binding
+        else:
+            which = f"tag {first}" if first else "what it sends without a tag"
+            wrong.append(f"tag {binding.tag} is in network '{binding.network}', and so is {which}; give it another one")
 
 
 @dataclass(frozen=True)

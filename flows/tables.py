@@ -24,6 +24,8 @@ LARGER: Final = "reg3"
 """1 when the packet is larger than the tunnel that it is to leave by can carry; written by deliver."""
 LIMIT: Final = "reg5"
 """The largest packet that this tunnel can carry, in octets without Ethernet header; written by deliver."""
+IN_TAG: Final = "reg6"
+"""The tag that classify has taken off, written as `OUT_TAG` is; 0 for none."""
 TOLD: Final = "reg4"
 """1 when the controller was told the same within the last seconds; written by what told holds."""
 
@@ -111,7 +113,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.VTEP: "a VTEP that may send for a network",
     Kind.DROP_PROBE: "a probe that keeps a tunnel's way warm (VNI 0, which no network has)",
     Kind.DROP_TAGGED: "a packet with a VLAN tag that its port or network does not allow",
-    Kind.PASS_TAGGED: "a tagged packet in a network that lets tags pass",
+    Kind.PASS_TAGGED: "a tagged packet in a network, or within a service tag, that lets tags pass",
     Kind.OWN_SOURCE: "a port that sends from a MAC it may send from",
     Kind.DROP_SPOOFED_MAC: "a port that sends from a MAC that is not its own",
     Kind.REMOTE_SOURCE: "a source MAC that is behind the VTEP the packet came from",
@@ -195,8 +197,8 @@ CLASSIFY: Final = Table(
 TAGS: Final = Table(
     5,
     "tags",
-    "a packet that still has a VLAN tag is dropped, except in networks that let tags pass",
-    frozenset({"metadata", "vlan_tci", "eth_type"}),
+    "a packet that still has a VLAN tag is dropped, but for networks and service tags that let tags pass",
+    frozenset({"metadata", "in_port", ORIGIN, "vlan_tci", "eth_type"}),
     ("guard",),
     Kind.CONTINUE,
 )
@@ -285,8 +287,8 @@ RESPOND: Final = Table(
 ADVERTISE: Final = Table(
     45,
     "advertise",
-    "the last step from a solicitation to the advertisement that answers it",
-    frozenset({"eth_type", "ip_proto", "icmpv6_type"}),
+    "the last step from a solicitation to the advertisement that answers it, and the tag of an answer",
+    frozenset({IN_TAG, "eth_type", "ip_proto", "icmpv6_type"}),
     (),
     None,
 )

@@ -157,12 +157,23 @@ def test_it_moves_with_it() -> None:
 
 
 def test_a_trunk_that_is_not_declared() -> None:
-    plug = Plug("h1", "t", 3, vni="100", trunk="10=100, 20=200")
+    plug = Plug("h1", "t", 3, vni="100", trunk=" 20 = 200")
     bound = bind(NETWORKS, PORTS, [plug, GOOD], {})
-    assert [(b.network, b.tag) for b in bound.bindings if b.chassis == "h1"] == [("red", 0), ("red", 10), ("blue", 20)]
+    assert [(b.network, b.tag) for b in bound.bindings if b.chassis == "h1"] == [("red", 0), ("blue", 20)]
     only = bind(NETWORKS, PORTS, [Plug("h1", "t", 3, trunk="20=200"), GOOD], {})
     assert [(b.network, b.tag) for b in only.bindings if b.chassis == "h1"] == [("blue", 20)]
     assert not bound.problems
+
+
+def test_two_tags_of_an_interface_are_not_joined() -> None:
+    """As two places of one interface in one network they would be told apart by nothing."""
+    for vni, trunk, left, words in (
+        ("100", "10=100,20=200", [("red", 0), ("blue", 20)], "tag 10 is in network 'red', and so is what it sends"),
+        (None, "10=100,11=100", [("red", 10)], "tag 11 is in network 'red', and so is tag 10; give it another one"),
+    ):
+        bound = bind(NETWORKS, PORTS, [GOOD, Plug("h1", "t", 3, vni=vni, trunk=trunk)], {})
+        assert [(b.network, b.tag) for b in bound.bindings if b.interface == "t"] == left
+        assert words in bound.problems["h1", "t"]
 
 
 @pytest.mark.parametrize(
