@@ -15,9 +15,10 @@ from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 
 from controller import wire
 from flows import text
-from flows.flow import OWNER_COOKIE, OWNER_MASK, Action
+from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.meters import MeterPlan, Rate
 from flows.plan import Key, Plan, learned
+from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.channel")
 ANSWER_S: Final = 15
@@ -68,10 +69,14 @@ class Channel:
 
     def read(self) -> set[Key]:
         """The keys of our flows on the switch, without those it learned. Raises ChannelError."""
-        keys: set[Key] = set()
-        for part in self._ask(lambda xid: wire.flow_stats_request(xid, OWNER_COOKIE, OWNER_MASK)):
-            keys.update((stats.table, stats.priority, stats.cookie) for stats in part)
-        return {key for key in keys if not learned(key)}
+        return {stats.key for stats in self.stats() if not learned(stats.key)}
+
+    def stats(self, kind: Kind | None = None) -> list[wire.FlowStats]:
+        """Our flows on the switch with their counters, those of one kind where one is named. Raises ChannelError."""
+        cookie, mask = OWNER_COOKIE, OWNER_MASK
+        if kind is not None:
+            cookie, mask = cookie | kind << KIND_SHIFT, mask | 0xFF << KIND_SHIFT
+        return [row for part in self._ask(lambda xid: wire.flow_stats_request(xid, cookie, mask)) for row in part]
 
     def read_meters(self) -> dict[int, Rate | None]:
         """All meters on the switch, as `meters.Found`. Raises ChannelError."""

@@ -26,7 +26,7 @@ from controller.admission import Peer, admit
 from controller.channel import Channel, ChannelError
 from controller.dial_in import DialIn
 from controller.listener import Contexts, Listener, handshake
-from controller.packet_in import parse_arp
+from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
@@ -220,8 +220,8 @@ class OverlayApp(app_manager.RyuApp):
         ofport, frame = message.match["in_port"], bytes(message.data)
         if kind_of(message.cookie) is Kind.DROP_TOO_LARGE:
             self._answer(name, channel, message.match, frame)
-        elif (arp := parse_arp(frame)) is not None:
-            self._state.see(name, ofport, arp, monotonic())
+        elif (seen := parse_neighbor(frame)) is not None:
+            self._state.see(name, ofport, seen, monotonic(), message.match.get("metadata"))
 
     def _answer(self, name: str, channel: Channel, match: Any, frame: bytes) -> None:
         """Tell the sender of a packet that no tunnel can carry; how large one may be, the flow that copied it says."""

@@ -6,6 +6,7 @@ One greenthread per chassis, so a slow switch delays nobody else.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final
@@ -13,11 +14,13 @@ from typing import Final
 from ryu.lib import hub
 
 from controller.channel import Channel, ChannelError
+from controller.drops import drops
 from controller.state import State
 from flows import meters, probe, text
-from flows.compile import Cache, compile
+from flows.compile import Cache, compile, notice
 from flows.flow import Flow
 from flows.plan import Key, plan
+from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.reconciler")
 REREAD_S: Final = 30
@@ -37,6 +40,7 @@ class Reconciler:
         self._meters: dict[int, meters.Rate | None] = {}
         self._warmed: frozenset[probe.Way] = frozenset()
         self._read_at = monotonic()
+        self._listened_at = monotonic()
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
@@ -61,8 +65,11 @@ class Reconciler:
     def run(self) -> None:
         """The loop; never returns."""
         while True:
-            self._dirty.wait(timeout=max(0.0, self._read_at + REREAD_S - monotonic()))
+            due = min(self._read_at + REREAD_S, self._listened_at + (self._state.listens or REREAD_S))
+            self._dirty.wait(timeout=max(0.0, due - monotonic()))
             self._dirty.clear()
+            if monotonic() >= self._listened_at + (self._state.listens or REREAD_S):
+                self._listen()
             if monotonic() >= self._read_at + REREAD_S:
                 self._read_again()
             channel = self._channel
@@ -96,6 +103,25 @@ class Reconciler:
             gone, strange = len(remembered - found), len(found - remembered)
             LOG.warning("%s: flows changed by somebody else: %d gone, %d added", self.chassis, gone, strange)
             self._installed = found
+
+    def _listen(self) -> None:
+        """Look which learned neighbors were heard at the switch, and let it ask those that were not for long."""
+        self._listened_at = monotonic()
+        channel, state = self._channel, self._state
+        if channel is None or self._installed is None or state.listens is None:
+            return
+        whose = {key: (view.vni, ip) for view in self._cache for key, ip in notice.listening(view).items()}
+        if not whose and all(neighbor.chassis != self.chassis for neighbor in state.overlay.neighbors):
+            return
+        counted: Counter[tuple[int, str]] = Counter()
+        try:
+            for row in channel.stats(Kind.NOTICED):
+                if row.key in whose:
+                    counted[whose[row.key]] += row.packets
+            for frame, actions in state.listen(self.chassis, counted, monotonic()):
+                channel.send_packet(frame, actions)
+        except ChannelError as error:
+            LOG.warning("%s: %s", self.chassis, error)
 
     def _reconcile(self, channel: Channel) -> None:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
@@ -133,6 +159,10 @@ class Reconciler:
             self._warm(channel)
         named = tuple(f"flow refused ({reason}): {text.text(flow)}" for flow, reason in refused.items())
         state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
+        asked = state.asked_to_count(self.chassis)
+        if asked:
+            by_key = {flow.key: flow for flow in desired}
+            state.count(self.chassis, asked, drops(self.chassis, overlay, by_key, channel.stats()))
 
     def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
         """Let the switch have the meters that flows need; why it can't, by id."""

@@ -14,6 +14,7 @@ from time import monotonic, time
 from typing import Final
 
 from ovs.db.idl import Idl, Transaction
+from ryu.lib import hub
 
 from controller.state import State
 from ovsdb import marks, rights, snapshot, status, vswitch
@@ -26,6 +27,8 @@ LOCK: Final = "overlay_controller"
 """The lock in the overlay database that one controller has; another stands by."""
 NOT_READ: Final = ("Change",)
 """Tables of the overlay database that are of no concern here, and may be long."""
+WITHDRAWN_S: Final = 5.0
+"""Seconds within which a switch does what its database tells it, or is not waited for."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -42,7 +45,7 @@ class OverlaySession:
         self._session.tell(self._ports.stale)
         self._state = state
         self._told = NEW
-        self._problems: dict[tuple[str, str], str] = {}
+        self._problems: dict[tuple[str, str, int], str] = {}
         self._refused = ""
 
     def wake(self) -> None:
@@ -79,7 +82,7 @@ class OverlaySession:
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
-        said = replace(self._state.status(monotonic()), heartbeat=int(time()))
+        said = replace(self._state.status(monotonic(), time()), heartbeat=int(time()))
         self._tell(said)
 
         def write(idl: Idl, transaction: Transaction) -> None:
@@ -88,7 +91,8 @@ class OverlaySession:
 
         refused = ""
         try:
-            self._session.transact(write)
+            if self._session.transact(write):
+                self._state.wrote(said)
         except TransactionError as error:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
@@ -101,7 +105,8 @@ class OverlaySession:
         problems = {place: binding.error for place, binding in said.bindings.items() if binding.error}
         for place, error in problems.items():
             if self._problems.get(place) != error:
-                LOG.warning("%s/%s: %s", *place, error)
+                chassis, interface, tag = place
+                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error)
         self._problems = problems
 
 
@@ -161,6 +166,7 @@ class ChassisSession:
             if self._leaving is None:
                 session.block()
         self._leaving()
+        self._state.left(name)
         session.close()
 
     def _keep(self) -> None:
@@ -234,6 +240,14 @@ class ChassisSession:
             return
         try:
             withdraw(self._session)
+            self._await_switch()
             LOG.info("%s: left the overlay", name)
         except TransactionError as error:
             LOG.error("%s: %s", name, error)
+
+    def _await_switch(self) -> None:
+        """Wait until the switch has done what its database was told, for who hears that we left may rely on it."""
+        until = monotonic() + WITHDRAWN_S
+        while self._session.in_sync and not settled(self._session.idl) and monotonic() < until:
+            hub.sleep(0.02)
+            self._session.run()

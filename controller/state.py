@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.chassis_state import ChassisState
-from controller.packet_in import Arp
+from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
+from controller.outlets import OpenOutlets
+from controller.packet_in import Seen
 from controller.strange import Strange
 from flows.bind import Exit, Place, bind
 from flows.compile.view import unreachable_pairs
-from flows.model import Binding, Chassis, Encap, Neighbor, Overlay, Plug
+from flows.flow import Action
+from flows.model import Binding, Chassis, Encap, Overlay, Plug
 from flows.mtu import Carried, carried, network_mtu, not_carried
 from ovsdb.marks import Mark
 from ovsdb.snapshot import Declared, LastKnown, Plugged
@@ -22,8 +25,6 @@ from ovsdb.status import BindingStatus, ChassisStatus, Drop, Drops, NetworkStatu
 from ovsdb.trust import beyond, objection
 
 LOG = logging.getLogger("overlay.state")
-NEIGHBORS_PER_PORT = 256
-"""The most neighbors that are learned behind one binding."""
 
 
 @dataclass
@@ -53,20 +54,24 @@ class State:
     _last: LastKnown = field(default_factory=LastKnown)
     _problems: Mapping[Place, str] = field(default_factory=dict)
     _network_problems: Mapping[str, str] = field(default_factory=dict)
-    _neighbors: dict[tuple[str, str], Neighbor] = field(default_factory=dict)
+    _claims: Claims | None = None
+    _outlets: OpenOutlets = field(default_factory=OpenOutlets)
     _since: dict[Binding, int] = field(default_factory=dict)
     _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
 
     def __post_init__(self) -> None:
         self._strange = Strange(self.noted)
+        self._neighbors = Neighbors(self._strange)
 
     def declare(self, declared: Declared, last: LastKnown) -> None:
         """Store what the overlay database says; `last` counts the first time only."""
         self._read = declared
         if self.declared is None:
             self._last = last
-            self._neighbors = {(neighbor.network, neighbor.ip): neighbor for neighbor in last.neighbors}
+            self._neighbors.age = declared.neighbor_age or NEIGHBOR_AGE
+            self._neighbors.restore(last.neighbors, last.seen)
+            self._outlets.remember(last.outlets)
         elif declared == self.declared and not self.alarm:
             return
         alarmed = self.alarm
@@ -106,6 +111,9 @@ class State:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
             del self.chassis[name]
+        if before is None:
+            for name in {outlet.chassis for outlet in self._outlets.all()} - set(declared.chassis):
+                self._outlets.leave(name)
         self._complete()
         self.derive(other_rows)
         self._complete()
@@ -153,37 +161,54 @@ class State:
         if heard:
             self.changed()
 
-    def see(self, chassis: str, ofport: int, arp: Arp, now: float = 0.0) -> None:
-        """Store the neighbor an ARP packet from a port tells of, if the port may tell it.
+    @property
+    def listens(self) -> float | None:
+        """Seconds between two looks at what switches count of learned neighbors; None where there is nobody to hear."""
+        return self._neighbors.look if len(self._neighbors) and self.complete and not self.alarm else None
 
-        A declared port speaks for its own MAC; an undeclared one for any that is not declared. An address
-        that is declared for somebody can't be learned for another.
+    def see(self, chassis: str, ofport: int, seen: Seen, now: float = 0.0, vni: int | None = None) -> None:
+        """Store the neighbor that a packet from a port tells of, if the port may tell it.
+
+        Of a trunk port `vni` says which of its networks the packet was in.
         """
-        binding = next((b for b in self.overlay.bindings if (b.chassis, b.ofport) == (chassis, ofport)), None)
-        if binding is None or self.declared is None:
+        if self.declared is None:
             return
-        if binding.port is not None and arp.sha not in binding.macs:
-            self._strange.other_mac(binding, arp.sha, now)
-            return
-        peers = [port for port in self.declared.ports.values() if port.network == binding.network]
-        owner = next((port.name for port in peers if arp.spa in port.ips), None)
-        if owner is not None:
-            if owner != binding.port:
-                holder = next((b for b in self.overlay.bindings if b.port == owner), None)
-                self._strange.claimed(binding, arp, owner, holder, now)
-            return
-        if binding.port is None and any(arp.sha in port.macs for port in peers):
-            return
-        neighbor = Neighbor(binding.network, arp.spa, arp.sha, chassis, binding.interface)
-        key = (neighbor.network, neighbor.ip)
-        here = [n for n in self._neighbors.values() if (n.chassis, n.interface) == (chassis, neighbor.interface)]
-        before = self._neighbors.get(key)
-        if before == neighbor or (before is None and len(here) >= NEIGHBORS_PER_PORT):
-            return
-        if before is not None and before.mac != neighbor.mac:
-            self._strange.moved(before, neighbor, self.overlay.bindings, now)
-        self._neighbors[key] = neighbor
-        self.derive()
+        if self._claims is None:
+            self._claims = Claims(self.declared.ports, self.overlay.bindings)
+        vnis = {name: network.vni for name, network in self.overlay.networks.items()}
+        binding = self._claims.binding(chassis, ofport, vnis, vni)
+        if binding is not None and self._neighbors.see(self._claims, binding, seen, now):
+            self._learned()
+
+    def listen(
+        self, chassis: str, counted: Mapping[tuple[int, str], int], now: float
+    ) -> list[tuple[bytes, tuple[Action, ...]]]:
+        """Store how many packets learned neighbors of a chassis have sent, by VNI and IP; who is long silent is gone.
+
+        What is returned is to be sent by its switch: frames that ask who is silent for some time, and what sends them.
+        """
+        names = {network.vni: name for name, network in self.overlay.networks.items()}
+        by_name = {(names[vni], ip): packets for (vni, ip), packets in counted.items() if vni in names}
+        forgotten, silent = self._neighbors.listen(chassis, by_name, now)
+        bindings = (
+            {(b.network, b.interface): b for b in self.overlay.bindings if b.chassis == chassis} if silent else {}
+        )
+        asked = [
+            (question(neighbor), delivery(bindings[neighbor.network, neighbor.interface]))
+            for neighbor in silent
+            if (neighbor.network, neighbor.interface) in bindings
+        ]
+        if forgotten:
+            self._learned()
+        else:
+            self.noted()
+        return asked
+
+    def _learned(self) -> None:
+        """What was learned is another, and nothing else is."""
+        self.overlay = replace(self.overlay, neighbors=self._neighbors.known())
+        self.version += 1
+        self.changed()
 
     def plugs(self) -> Iterable[Plug]:
         """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
@@ -204,7 +229,18 @@ class State:
             for network in self.declared.networks.values()
             if network.gateway is not None and network.gateway.chassis == chassis
         }
+        gateways |= {outlet.physical for outlet in self._outlets.at(chassis)}
         return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
+
+    def left(self, chassis: str) -> None:
+        """Store that a chassis is not in the overlay any more: withdrawn from it, or not to be reached for that."""
+        if chassis not in self.chassis and self._outlets.leave(chassis):
+            self.derive()
+
+    def wrote(self, status: Status) -> None:
+        """Store that this stands in the overlay database now."""
+        if self._outlets.note(status.outlets()):
+            self.derive()
 
     def mtus_of(self, chassis: str) -> dict[str, int]:
         """The MTU of each interface of a chassis that Open vSwitch itself provides, by name: that of its network."""
@@ -230,10 +266,20 @@ class State:
         return found[encap]
 
     def _exits(self) -> Iterable[Exit]:
-        """The interfaces that lead to physical networks, as each chassis says."""
-        for known in self.chassis.values():
+        """The interfaces that lead to physical networks, as each chassis says, or as last written down."""
+        for name, known in self.chassis.items():
             if known.plugged is not None:
                 yield from known.plugged.exits
+            else:
+                yield from (each for each in self._outlets.last if each.chassis == name)
+
+    def _stuck(self) -> dict[str, str]:
+        """The chassis whose switches can't be told anything, and why. One that is not declared is about to leave."""
+        return {
+            name: known.fault or known.error or "its switch is not connected"
+            for name, known in self.chassis.items()
+            if not known.connected or known.plugged is None
+        }
 
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
@@ -251,23 +297,28 @@ class State:
             held if self.version else self._last.held,
             {name for name, known in self.chassis.items() if known.tried and known.fault},
             self._exits(),
+            self._outlets.known(self._stuck()),
         )
-        places = {(binding.network, binding.chassis, binding.interface) for binding in bound.bindings}
-        self._neighbors = {
-            key: neighbor
-            for key, neighbor in self._neighbors.items()
-            if (neighbor.network, neighbor.chassis, neighbor.interface) in places
-        }
+        self._neighbors.keep(bound.bindings)
+        self._neighbors.age = self.declared.neighbor_age or NEIGHBOR_AGE
+        self._claims = None
         overlay = Overlay(
             {name: row.chassis for name, row in self.declared.chassis.items()},
             self.declared.networks,
             bound.bindings,
-            tuple(sorted(self._neighbors.values(), key=lambda n: (n.network, n.ip))),
+            self._neighbors.known(),
         )
         self._problems, self._network_problems = bound.problems, bound.networks
-        if not anyway and overlay == self.overlay and self.version:
+        other = anyway or overlay != self.overlay or not self.version
+        if self._outlets.keep(bound.outlets, bound.opening, self.version + other):
+            self.noted()
+        if not other:
             self._advance(self.declared.nb_cfg)
             self.noted()
+            for name, known in self.chassis.items():
+                if known.connected and known.applied == self.version and self._outlets.confirm(name, self.version):
+                    self.derive(anyway=True)
+                    break
             return
         self.overlay = overlay
         self.nb_cfg = self.declared.nb_cfg
@@ -295,6 +346,8 @@ class State:
             known.applied, known.flows, known.refused = version, flows, refused
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
+            if self._outlets.confirm(chassis, version):
+                self.derive(anyway=True)  # also where no network moves to it: the way to it can be taken away
 
     def asked_to_count(self, chassis: str) -> int:
         """The number of the request for counters that the chassis has not answered yet, 0 for none."""
@@ -330,6 +383,8 @@ class State:
         if known is not None:
             known.connected, known.turned_away = connected, ""
             self.noted()
+            if self._outlets.all():
+                self.derive()  # whether it can be told to close one
 
     def turn_away(self, chassis: str, why: str) -> None:
         """Store why a connection that said to be a chassis' switch was refused; it counts while there is no other."""
@@ -338,8 +393,11 @@ class State:
             known.turned_away = why
             self.noted()
 
-    def status(self, now: float = 0.0) -> Status:
-        """What is to stand in the overlay database about all this; `now` in seconds of a clock that only rises."""
+    def status(self, now: float = 0.0, clock: float = 0.0) -> Status:
+        """What is to stand in the overlay database about all this; `now` in seconds of a clock that only rises.
+
+        `clock` is the same moment in seconds since 1970.
+        """
         self._strange.fade(now)
         unreachable: dict[str, list[str]] = {}
         for network, one, other in unreachable_pairs(self.overlay):
@@ -351,10 +409,11 @@ class State:
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
             installed = min(known.cur_cfg, known.provisioned_cfg)
+            if not self._outlets.settled(name):
+                installed = min(installed, self.nb_cfg - 1)
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
-            said = "; ".join(filter(None, [error, declared[name].fault if name in declared else ""]))
-            chassis[name] = ChassisStatus(state, said, datapath, known.datapath_id, installed, known.flows)
+            chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)
         at: dict[Place, dict[int, Binding]] = {}
         for binding in self.overlay.bindings:
             at.setdefault((binding.chassis, binding.interface), {})[binding.tag] = binding
@@ -369,6 +428,19 @@ class State:
                     binding.port if binding is not None else None,
                     binding is not None and self._is_up(binding),
                     wrong or (self._strange.about(binding) if binding is not None else ""),
+                )
+        exits = {(each.chassis, each.physical): each for each in self._exits()}
+        for outlet in self._outlets.all():
+            at_ = exits.get((outlet.chassis, outlet.physical))
+            if at_ is not None:
+                binding = at.get((at_.chassis, at_.interface), {}).get(outlet.vlan)
+                bindings[at_.chassis, at_.interface, outlet.vlan] = BindingStatus(
+                    Plug(at_.chassis, at_.interface, at_.ofport),
+                    outlet.network,
+                    None,
+                    binding is not None and self._is_up(binding),
+                    "",
+                    outlet.physical,
                 )
         asked = frozenset(name for name, known in self.chassis.items() if known.plugged is not None)
         for name, why in (self._read.unusable if self._read is not None else {}).items():
@@ -386,6 +458,7 @@ class State:
             beyond(self._read, self._marks()) if self.complete and self._read and self._read.accepted else None,
             networks=self._networks(),
             drops=self._all_drops(),
+            seen=self._neighbors.seen(now, clock),
         )
 
     def _networks(self) -> dict[str, NetworkStatus]:

@@ -6,11 +6,26 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.packet_in import Arp
+from controller.packet_in import Seen
 from flows.model import Binding, Neighbor
 
 STRANGE_S: Final = 60.0
 """Seconds after which a port that sent nothing strange any more is no longer said to."""
+
+
+SHARED_RETURNS: Final = 3
+"""So often within that time an address that ports share must come back before that is strange: once is a failover."""
+
+_Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Where a learned address was before: (MAC, chassis, interface), when it left, how often it had come back."""
+
+    place: _Place
+    at: float
+    returns: int
 
 
 @dataclass
@@ -19,7 +34,7 @@ class Strange:
 
     noted: Callable[[], None]
     _said: dict[Binding, tuple[str, float]] = field(default_factory=dict)
-    _taken: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    _left: dict[tuple[str, str], _Left] = field(default_factory=dict)
 
     def about(self, binding: Binding) -> str:
         """What is said of a binding, '' for nothing."""
@@ -32,7 +47,7 @@ class Strange:
     def fade(self, now: float) -> None:
         """Forget what has long not happened again; `now` in seconds of a clock that only rises."""
         self._said = {binding: (said, at) for binding, (said, at) in self._said.items() if now < at + STRANGE_S}
-        self._taken = {key: (mac, at) for key, (mac, at) in self._taken.items() if now < at + STRANGE_S}
+        self._left = {key: left for key, left in self._left.items() if now < left.at + STRANGE_S}
 
     def other_mac(self, binding: Binding, mac: str, now: float) -> None:
         """A declared port sends from another MAC than its own: then nothing reaches that one."""
@@ -43,23 +58,49 @@ class Strange:
             now,
         )
 
-    def claimed(self, binding: Binding, arp: Arp, owner: str, holder: Binding | None, now: float) -> None:
+    def claimed(self, binding: Binding, seen: Seen, owner: str, holder: Binding | None, now: float) -> None:
         """Somebody speaks for an address that is declared for the port `owner`: both are told."""
         where = f" at {holder.chassis}/{holder.interface}" if holder is not None else ", which is not plugged in"
         who = f"port '{binding.port}'" if binding.port is not None else "the undeclared port"
         self._wonder(
-            binding, f"claims {arp.spa} with MAC {arp.sha}, but that is the address of port '{owner}'{where}", now
+            binding, f"claims {seen.ip} with MAC {seen.mac}, but that is the address of port '{owner}'{where}", now
         )
         if holder is not None:
-            said = f"{who} at {binding.chassis}/{binding.interface} claims its address {arp.spa} with MAC {arp.sha}"
+            said = f"{who} at {binding.chassis}/{binding.interface} claims its address {seen.ip} with MAC {seen.mac}"
             self._wonder(holder, said, now)
 
-    def moved(self, before: Neighbor, after: Neighbor, bindings: Iterable[Binding], now: float) -> None:
-        """A learned address has another MAC than before. Once it may have moved, but nothing moves to and fro."""
+    def beyond(self, binding: Binding, seen: Seen, now: float) -> None:
+        """A port with its guard on speaks for an address that is not its own, and nobody's."""
+        pair = seen.ip if seen.mac == binding.mac else f"{seen.mac}={seen.ip}"
+        self._wonder(
+            binding,
+            f"claims {seen.ip} with MAC {seen.mac}, which is none of the addresses of port '{binding.port}'; "
+            f"if it may: overlayctl port-set {binding.port} --allow {pair}",
+            now,
+        )
+
+    def crowded(self, binding: Binding, limit: int, now: float) -> None:
+        """There are more neighbors behind a port than are learned."""
+        self._wonder(
+            binding,
+            f"has more than {limit} addresses behind it; others are not learned, and asked for by flooding",
+            now,
+        )
+
+    def moved(self, before: Neighbor, after: Neighbor, bindings: Iterable[Binding], shared: bool, now: float) -> None:
+        """A learned address has another MAC or place than before.
+
+        Once it may have moved, but nothing moves to and fro. What ports share (`shared`) comes back when the one
+        that had it first is well again.
+        """
         key = (after.network, after.ip)
-        last = self._taken.get(key)
-        self._taken[key] = (before.mac, now)
-        if last is None or last[0] != after.mac or now >= last[1] + STRANGE_S:
+        last = self._left.get(key)
+        if last is not None and now >= last.at + STRANGE_S:
+            last = None
+        came_back = last is not None and last.place == (after.mac, after.chassis, after.interface)
+        returns = (last.returns if last is not None else 0) + came_back
+        self._left[key] = _Left((before.mac, before.chassis, before.interface), now, returns)
+        if not came_back or returns < (SHARED_RETURNS if shared else 1):
             return
         places = {(binding.chassis, binding.interface): binding for binding in bindings}
         for one, other in ((before, after), (after, before)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
-from flows.underlay import ETHERNET
+from flows.vteps import ETHERNET
 
 IPV4: Final = b"\x08\x00"
 IPV6: Final = b"\x86\xdd"

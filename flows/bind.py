@@ -27,16 +27,42 @@ class Exit:
     ofport: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Outlet:
+    """A place where a network goes on outside of the overlay: a physical network and VLAN, at a chassis."""
+
+    network: str
+    chassis: str
+    physical: str
+    vlan: int
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """What is known of outlets.
+
+    `open`: packets may pass there, or may do so soon; `noted`: those of them of which that is written down, None where
+    none needs to be. `stuck` says of a chassis why it can't be told to close one.
+    """
+
+    open: Collection[Outlet] = ()
+    noted: Collection[Outlet] | None = None
+    stuck: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Bound:
     """The bindings, sorted by place and tag, and what is wrong with a plug, in words, by its place.
 
-    `networks` says, by name, why a network is not connected to its physical one.
+    `networks` says, by name, why a network is not connected to its physical one. `outlets` are those of the bindings,
+    `opening` those that are to be bound as soon as they are noted.
     """
 
     bindings: tuple[Binding, ...]
     problems: Mapping[Place, str]
     networks: Mapping[str, str] = field(default_factory=dict)
+    outlets: frozenset[Outlet] = frozenset()
+    opening: frozenset[Outlet] = frozenset()
 
 
 def bind(  # noqa: PLR0917 - what there is, and what there was
@@ -46,6 +72,7 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
     held: Mapping[str, Place],
     away: Collection[str] = (),
     exits: Iterable[Exit] = (),
+    outlets: Outlets = Outlets(),
 ) -> Bound:
     """Every plug bound that can be, and every network to its gateway's interface.
 
@@ -71,6 +98,7 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
     for plug in ordered:
         place = (plug.chassis, plug.interface)
         wrong: list[str] = []
+        first = len(bindings)
         try:
             if plug.ofport < 0:
                 raise ValueError(f"Open vSwitch can't use the interface: {plug.fault or 'no reason given'}")
@@ -93,13 +121,30 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
                 bindings += _trunk(plug, by_vni, wrong)
         except ValueError as error:
             wrong.append(str(error))
+        bindings[first:] = _once(bindings[first:], wrong)
         if wrong:
             problems[place] = "; ".join(wrong)
-    gateways, unconnected = _gateways(networks, exits)
-    bindings += gateways
+    doors = _Doors(networks, exits, outlets)
+    bindings += doors.bindings
     return Bound(
-        tuple(sorted(bindings, key=lambda each: (each.chassis, each.interface, each.tag))), problems, unconnected
+        tuple(sorted(bindings, key=lambda each: (each.chassis, each.interface, each.tag))),
+        problems,
+        doors.problems,
+        frozenset(doors.outlets),
+        frozenset(doors.opening),
     )
+
+
+def _once(bindings: Iterable[Binding], wrong: list[str]) -> Iterator[Binding]:
+    """Those of an interface, without one that would be in a network for the second time: two of its VLANs joined."""
+    tags: dict[str, int] = {}
+    for binding in bindings:
+        first = tags.setdefault(binding.network, binding.tag)
+        if first == binding.tag:
+            yield binding
+        else:
+            which = f"tag {first}" if first else "what it sends without a tag"
+            wrong.append(f"tag {binding.tag} is in network '{binding.network}', and so is {which}; give it another one")
 
 
 @dataclass(frozen=True)
@@ -228,42 +273,72 @@ def _trunk(plug: Plug, by_vni: Mapping[int, Network], wrong: list[str]) -> Itera
         yield Binding(plug.chassis, plug.interface, plug.ofport, network.name, tag=tag)
 
 
-def _gateways(networks: Mapping[str, Network], exits: Iterable[Exit]) -> tuple[list[Binding], dict[str, str]]:
-    """A binding for each network at the one chassis where it goes on outside, and why a network has none."""
-    there = {(each.chassis, each.physical): each for each in exits}
-    taken: dict[tuple[str, str, int], str] = {}
-    bindings: list[Binding] = []
-    problems: dict[str, str] = {}
-    for name, network in sorted(networks.items()):
-        gateway = network.gateway
-        if gateway is None:
-            continue
-        at = there.get((gateway.chassis, gateway.physical))
-        first = taken.setdefault((gateway.chassis, gateway.physical, gateway.vlan), name)
-        if first != name:
-            problems[name] = (
-                f"VLAN {gateway.vlan} of physical network '{gateway.physical}' at {gateway.chassis} "
-                f"is that of network '{first}'"
-            )
-        elif at is None:
-            problems[name] = (
-                f"chassis '{gateway.chassis}' is not connected to physical network '{gateway.physical}'; "
-                f"overlayctl chassis-set {gateway.chassis} --bridge {gateway.physical}=BRIDGE"
-            )
-        elif at.ofport > 0:
-            bindings.append(
-                Binding(
-                    at.chassis,
-                    at.interface,
-                    at.ofport,
-                    name,
-                    may=frozenset(May),
-                    flood_rate=0,
-                    tag=gateway.vlan,
-                    gateway=True,
+class _Doors:
+    """A binding for each network at the one chassis where it goes on outside, and why a network has none.
+
+    One that moves is closed at the old place before it opens at the new one: two that are open at once are a loop
+    (IEEE 802.1Q bridges would learn so by a spanning tree, which no packet of ours takes part in).
+    """
+
+    def __init__(self, networks: Mapping[str, Network], exits: Iterable[Exit], known: Outlets) -> None:
+        self.bindings: list[Binding] = []
+        self.outlets: list[Outlet] = []
+        self.opening: list[Outlet] = []
+        self.problems: dict[str, str] = {}
+        self._there = {(each.chassis, each.physical): each for each in exits}
+        self._known = known
+        wanted = [
+            Outlet(name, network.gateway.chassis, network.gateway.physical, network.gateway.vlan)
+            for name, network in sorted(networks.items())
+            if network.gateway is not None
+        ]
+        taken: dict[tuple[str, int], str] = {}
+        for outlet in sorted(wanted, key=lambda outlet: (outlet not in known.open, outlet)):
+            first = taken.setdefault((outlet.physical, outlet.vlan), outlet.network)
+            if first != outlet.network:
+                self.problems[outlet.network] = (
+                    f"VLAN {outlet.vlan} of physical network '{outlet.physical}' is that of network '{first}'; "
+                    f"overlayctl net-set {outlet.network} --physical {outlet.physical}:VLAN"
                 )
+            else:
+                self._open(outlet)
+
+    def _open(self, outlet: Outlet) -> None:
+        """Bind it, unless another one has to be closed before."""
+        before = sorted(other for other in self._known.open if other != outlet and _excludes(other, outlet))
+        held = next((other for other in before if other.chassis in self._known.stuck), None)
+        if held is not None:
+            self.problems[outlet.network] = (
+                f"goes on at {held.chassis}, which can't be told to stop ({self._known.stuck[held.chassis]}); it opens "
+                f"at {outlet.chassis} once {held.chassis} is back, or, when that is switched off for sure, "
+                f"after overlayctl chassis-del {held.chassis}"
             )
-    return bindings, problems
+            if held.network == outlet.network:
+                self._bind(held)
+        elif before:
+            self.problems[outlet.network] = f"waits until {before[0].chassis} has stopped being the gateway"
+        elif (outlet.chassis, outlet.physical) not in self._there:
+            self.problems[outlet.network] = (
+                f"chassis '{outlet.chassis}' is not connected to physical network '{outlet.physical}'; "
+                f"overlayctl chassis-set {outlet.chassis} --bridge {outlet.physical}=BRIDGE"
+            )
+        elif self._known.noted is not None and outlet not in self._known.noted:
+            self.opening.append(outlet)
+        else:
+            self._bind(outlet)
+
+    def _bind(self, outlet: Outlet) -> None:
+        at = self._there.get((outlet.chassis, outlet.physical))
+        if at is None or at.ofport <= 0:
+            return
+        may, door = frozenset(May), Binding(at.chassis, at.interface, at.ofport, outlet.network)
+        self.bindings.append(replace(door, may=may, flood_rate=0, tag=outlet.vlan, gateway=True))
+        self.outlets.append(outlet)
+
+
+def _excludes(one: Outlet, other: Outlet) -> bool:
+    """Whether the one must be closed before the other opens: a network has one, and so has a VLAN."""
+    return one.network == other.network or (one.physical, one.vlan) == (other.physical, other.vlan)
 
 
 def _undeclared(plug: Plug, by_vni: Mapping[int, Network], taken: _Taken) -> tuple[Binding, str | None]:

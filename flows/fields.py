@@ -110,6 +110,7 @@ _ALL: Final = (
     Field("reg3", 32, "hex", NXM_1, 3, "NXM_NX_REG3"),
     Field("reg4", 32, "hex", NXM_1, 4, "NXM_NX_REG4"),
     Field("reg5", 32, "hex", NXM_1, 5, "NXM_NX_REG5"),
+    Field("reg6", 32, "hex", NXM_1, 6, "NXM_NX_REG6"),
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ALL}

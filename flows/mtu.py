@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Final
 
 from flows.model import Chassis, Encap, Network, is_ipv4
-from flows.underlay import overhead, used
+from flows.vteps import overhead, used
 
 LEAST_IPV6: Final = 1280
 """The least MTU of a link that carries IPv6 (RFC 8200, section 5)."""

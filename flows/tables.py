@@ -24,6 +24,8 @@ LARGER: Final = "reg3"
 """1 when the packet is larger than the tunnel that it is to leave by can carry; written by deliver."""
 LIMIT: Final = "reg5"
 """The largest packet that this tunnel can carry, in octets without Ethernet header; written by deliver."""
+IN_TAG: Final = "reg6"
+"""The tag that classify has taken off, written as `OUT_TAG` is; 0 for none."""
 TOLD: Final = "reg4"
 """1 when the controller was told the same within the last seconds; written by what told holds."""
 
@@ -111,7 +113,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.VTEP: "a VTEP that may send for a network",
     Kind.DROP_PROBE: "a probe that keeps a tunnel's way warm (VNI 0, which no network has)",
     Kind.DROP_TAGGED: "a packet with a VLAN tag that its port or network does not allow",
-    Kind.PASS_TAGGED: "a tagged packet in a network that lets tags pass",
+    Kind.PASS_TAGGED: "a tagged packet in a network, or within a service tag, that lets tags pass",
     Kind.OWN_SOURCE: "a port that sends from a MAC it may send from",
     Kind.DROP_SPOOFED_MAC: "a port that sends from a MAC that is not its own",
     Kind.REMOTE_SOURCE: "a source MAC that is behind the VTEP the packet came from",
@@ -195,8 +197,8 @@ CLASSIFY: Final = Table(
 TAGS: Final = Table(
     5,
     "tags",
-    "a packet that still has a VLAN tag is dropped, except in networks that let tags pass",
-    frozenset({"metadata", "vlan_tci", "eth_type"}),
+    "a packet that still has a VLAN tag is dropped, but for networks and service tags that let tags pass",
+    frozenset({"metadata", "in_port", ORIGIN, "vlan_tci", "eth_type"}),
     ("guard",),
     Kind.CONTINUE,
 )
@@ -254,15 +256,6 @@ NOTICE: Final = Table(
     ("told", "tell", "respond", "forward"),
     Kind.CONTINUE,
 )
-TOLD_TABLE: Final = Table(
-    31,
-    "told",
-    "what the controller was told within the last seconds; only `tell` writes here, never the controller",
-    frozenset({"metadata", "in_port", "eth_type", "arp_spa", "arp_sha", "ip_proto", "icmpv6_type", "ipv6_src"})
-    | {"nd_target", "eth_src"},
-    (),
-    None,
-)
 TELL: Final = Table(
     32,
     "tell",
@@ -272,21 +265,30 @@ TELL: Final = Table(
     Kind.ALREADY_TOLD,
     teaches=("told",),
 )
+TOLD_TABLE: Final = Table(
+    33,
+    "told",
+    "what the controller was told within the last seconds; only `tell` writes here, never the controller",
+    frozenset({"metadata", "in_port", "eth_type", "arp_spa", "arp_sha", "ip_proto", "icmpv6_type", "ipv6_src"})
+    | {"nd_target", "eth_src"},
+    (),
+    None,
+)
 RESPOND: Final = Table(
     40,
     "respond",
     "requests (ARP, neighbor solicitations) for known neighbors are answered in the switch; those for "
     "unknown ones flooded, sent to the gateway or dropped, as the network says",
     frozenset({"metadata", ORIGIN, "eth_src", "eth_dst", "eth_type", "arp_op", "arp_tpa", "arp_sha"})
-    | {"ip_proto", "icmpv6_type", "ipv6_src", "nd_target", "nd_sll"},
+    | {"arp_spa", "ip_proto", "icmpv6_type", "ipv6_src", "nd_target", "nd_sll"},
     ("advertise", "forward"),
     Kind.CONTINUE,
 )
 ADVERTISE: Final = Table(
     45,
     "advertise",
-    "the last step from a solicitation to the advertisement that answers it",
-    frozenset({"eth_type", "ip_proto", "icmpv6_type"}),
+    "the last step from a solicitation to the advertisement that answers it, and the tag of an answer",
+    frozenset({IN_TAG, "eth_type", "ip_proto", "icmpv6_type"}),
     (),
     None,
 )
@@ -341,7 +343,7 @@ FLOOD: Final = Table(
 )
 
 PIPELINE: Final = (
-    *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TOLD_TABLE, TELL),
+    *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TELL, TOLD_TABLE),
     *(RESPOND, ADVERTISE, FORWARD, FDB, DELIVER, SIZE, POLICE, FLOOD),
 )
 """Every table, in the order a packet meets them."""

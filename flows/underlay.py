@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
-
-import netaddr
 
 from flows.flow import Action, set_field
-from flows.model import Chassis, Encap, TunnelPort, Vtep, is_ipv4, tunnel_to
-
-ETHERNET: Final = 14
-"""Octets of an Ethernet header without tag."""
-_OUTER: Final = {True: 20, False: 40}
-"""Octets of an IP header, by whether it is IPv4."""
-_INNER: Final = {Encap.VXLAN: 8 + 8 + ETHERNET, Encap.GRE: 8 + ETHERNET}
-"""Octets between that and the inner packet: UDP and VXLAN (RFC 7348), or GRE with a key (RFC 2890); inner Ethernet."""
+from flows.model import Chassis, Encap, TunnelPort, is_ipv4, tunnel_to
+from flows.vteps import overhead, pairs, used
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,11 +43,6 @@ class Way:
         return (*steps, set_field(kind + "dst", self.remote))
 
 
-def overhead(encap: Encap, ip: str) -> int:
-    """Octets that a tunnel to that address takes of the underlay's MTU."""
-    return _OUTER[is_ipv4(ip)] + _INNER[encap]
-
-
 def way(one: Chassis, other: Chassis, preferred: Encap) -> Way | None:
     """How `one` sends to `other`; None where they share neither encap nor address family."""
     found = used(one, other, preferred)
@@ -68,38 +53,6 @@ def way(one: Chassis, other: Chassis, preferred: Encap) -> Way | None:
     return Way(there.ip, encap, here.ip if len(one.vteps) > 1 else "", limit)
 
 
-def used(one: Chassis, other: Chassis, preferred: Encap) -> tuple[Encap, Vtep, Vtep] | None:
-    """The encap and the two VTEPs by which `one` sends to `other`.
-
-    The preferred encap where both offer it, IPv4 rather than IPv6, which takes more of each packet; then the two
-    VTEPs whose addresses have the most leading bits in common, which are likely to be in one underlay.
-    """
-    found = sorted(
-        (encap != preferred, not is_ipv4(here.ip), -common_bits(here.ip, there.ip), encap, here.ip, there.ip)
-        for encap, here, there in pairs(one, other)
-    )
-    if not found:
-        return None
-    *_, encap, local, remote = found[0]
-    ends = {vtep.ip: vtep for vtep in (*one.vteps, *other.vteps)}
-    return encap, ends[local], ends[remote]
-
-
-def pairs(one: Chassis, other: Chassis) -> Iterator[tuple[Encap, Vtep, Vtep]]:
-    """Each encap and two VTEPs, of one address family, that both offer."""
-    for here in one.vteps:
-        for there in other.vteps:
-            if is_ipv4(here.ip) == is_ipv4(there.ip):
-                for encap in sorted(here.encaps & there.encaps):
-                    yield encap, here, there
-
-
 def accepted(one: Chassis, other: Chassis) -> tuple[tuple[Encap, str], ...]:
     """What `one` takes from `other`: every encap and VTEP, so that a change of what is used loses nothing."""
     return tuple(sorted({(encap, there.ip) for encap, _, there in pairs(one, other)}))
-
-
-def common_bits(one: str, other: str) -> int:
-    """How many leading bits two addresses of one family have in common."""
-    width = 32 if is_ipv4(one) else 128
-    return width - (int(netaddr.IPAddress(one)) ^ int(netaddr.IPAddress(other))).bit_length()

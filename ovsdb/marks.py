@@ -120,11 +120,11 @@ def ask(chassis: Connection) -> tuple[dict[str, str], dict[str, str]]:
     entries = mapping(bridges[0]["external_ids"]) if bridges else {}
     return (
         {key: value for key, value in entries.items() if is_ours(key)},
-        dict(each for row in interfaces for each in _vnis(row["name"], mapping(row["external_ids"]))),
+        dict(each for row in interfaces for each in vnis_of(row["name"], mapping(row["external_ids"]))),
     )
 
 
-def _vnis(interface: str, external_ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def vnis_of(interface: str, external_ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The VNIs that stand on an interface, by what has each: the interface, or a VLAN tag of it (`eth1:100`)."""
     if "overlay-vni" in external_ids:
         yield interface, external_ids["overlay-vni"]

@@ -137,6 +137,7 @@ def withdraw(session: Session) -> None:
                 other.delvalue("ports", port)
         _write_mtus(bridge, {})
         _remember(bridge, {})
+        next(iter(idl.tables["Open_vSwitch"].rows.values())).increment("next_cfg")
 
     session.transact(write)
 
@@ -260,7 +261,7 @@ def _write_mtus(bridge: Any, wanted: Mapping[str, int]) -> bool:
     changed = False
     for port in _now(bridge, "ports", []):
         for interface in port.interfaces:
-            if interface.type != "internal":
+            if _now(interface, "type", "") != "internal" or interface.name == BRIDGE:
                 continue
             ours = interface.external_ids.get(MTU)
             if is_ours(interface) or (interface.mtu_request and str(only(interface.mtu_request)) != ours):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Final
 import ovs.db.idl
 
 from flows import model
-from flows.bind import Exit
+from flows.bind import Exit, Outlet
 from flows.model import (
     FLOOD_RATE,
     UNDERLAY_MTU,
@@ -28,12 +29,14 @@ from flows.model import (
     UnknownNeighbor,
     Vtep,
 )
-from ovsdb.entries import ACCEPT, DIAL_IN, TAKE_OVER
+from ovsdb.entries import ACCEPT, DIAL_IN, NEIGHBOR_AGE, TAKE_OVER
 
 BRIDGE: Final = "br-int"
 """The one integration bridge of a chassis."""
 MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
+AGES: Final = range(5, 86401)
+"""Seconds of silence after which a learned neighbor may be forgotten."""
 PHYSICAL: Final = "overlay-physical"
 """The external_ids entry of our interface that leads to a physical network: its name."""
 
@@ -42,16 +45,15 @@ PHYSICAL: Final = "overlay-physical"
 class ChassisRow:
     """A declared chassis and how it is reached: its OVSDB remote, and what the operator fixed about it.
 
-    `fault` says what of its declaration is not done, '' for nothing; `details` is the whole of it, as JSON.
-    `takes_over`: it is taken even from another overlay database. `controller` is the OpenFlow target it is
-    to use, None for our own address; `datapath_type` None for what the chassis can.
+    `details` is the whole of its declaration, as JSON. `takes_over`: it is taken even from another overlay database.
+    `controller` is the OpenFlow target it is to use, None for our own address; `datapath_type` None for what the
+    chassis can.
     """
 
     chassis: Chassis
     remote: str
     datapath_type: str | None = None
     controller: str | None = None
-    fault: str = ""
     details: str = ""
     takes_over: bool = False
 
@@ -68,7 +70,8 @@ class Declared:
     `unusable` names the chassis that can't be one, with the reason; `network_faults` the networks of which something
     was left out, with what. `nb_cfg` counts the changes, `epoch` those that deleted something; `database_id` is made
     with the database. `alarm` is the objection that stands there, `accepted` whether an operator has overruled it.
-    `drops_asked` counts the requests for fresh counters of what was dropped.
+    `drops_asked` counts the requests for fresh counters of what was dropped. `neighbor_age` is after how many seconds
+    of silence a learned neighbor is forgotten, None where nothing is said of that.
     """
 
     chassis: Mapping[str, ChassisRow] = field(default_factory=dict)
@@ -82,18 +85,20 @@ class Declared:
     alarm: str = ""
     accepted: bool = False
     drops_asked: int = 0
+    neighbor_age: int | None = None
     network_faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LastKnown:
     """What the controller wrote down before: plugs, where (chassis, interface) declared ports were bound, neighbors,
-    and when (seconds since 1970) each of these (network, IP) was last heard."""
+    when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface."""
 
     plugs: tuple[Plug, ...] = ()
     held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     neighbors: tuple[Neighbor, ...] = ()
     seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    outlets: tuple[tuple[Outlet, Exit], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
     for name, text in _misplaced(ports).items():
         faults.append(f"port '{name}': {text}")
         del ports[name]
+    totals = _totals(next(iter(tables["Overlay_Global"].rows.values()), None), faults)
     return Declared(
         chassis,
         networks,
@@ -180,15 +186,27 @@ def declared(idl: ovs.db.idl.Idl, cache: PortCache | None = None) -> Declared:
         tuple(sorted(faults)),
         unusable,
         network_faults=network_faults,
-        **_totals(next(iter(tables["Overlay_Global"].rows.values()), None)),
+        **totals,
     )
 
 
-def _totals(row: Any) -> dict[str, Any]:
+def _totals(row: Any, faults: list[str]) -> dict[str, Any]:
+    """The columns of the one row of Overlay_Global; what is wrong with an option is added to `faults`."""
     if row is None:
         return {}
     columns = ("nb_cfg", "database_id", "epoch", "alarm", "drops_asked")
-    return {column: getattr(row, column) for column in columns} | {"accepted": row.options.get(ACCEPT) == "true"}
+    found: dict[str, Any] = {column: getattr(row, column) for column in columns}
+    found["accepted"] = row.options.get(ACCEPT) == "true"
+    written = row.options.get(NEIGHBOR_AGE)
+    if written is not None:
+        if re.fullmatch("[0-9]{1,6}", written) and int(written) in AGES:
+            found["neighbor_age"] = int(written)
+        else:
+            faults.append(
+                f"Overlay_Global options:{NEIGHBOR_AGE} {written!r} is not a number of seconds in "
+                f"{AGES[0]}..{AGES[-1]}, and ignored; overlayctl set Overlay_Global . options:{NEIGHBOR_AGE}=300"
+            )
+    return found
 
 
 def _chassis(row: Any) -> ChassisRow:
@@ -211,7 +229,6 @@ def _chassis(row: Any) -> ChassisRow:
         row.ovsdb,
         only(row.datapath_type),
         only(row.controller),
-        "",
         json.dumps(details, sort_keys=True),
         row.external_ids.get(TAKE_OVER) == "true",
     )
@@ -372,8 +389,13 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
     # Each row of an interface has all that was written on it.
     plugs: dict[tuple[str, str], Plug] = {}
     held = {}
+    outlets = []
     for row in idl.tables["Binding"].rows.values():
         place = (row.chassis, row.interface)
+        if row.physical:
+            outlet = Outlet(only(row.network, ""), row.chassis, row.physical[0], row.tag)
+            outlets.append((outlet, Exit(row.chassis, row.physical[0], row.interface, row.ofport)))
+            continue
         plugs[place] = Plug(
             *place,
             row.ofport,
@@ -394,6 +416,7 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
         held,
         tuple(sorted((neighbor for neighbor, _ in heard), key=lambda neighbor: (neighbor.network, neighbor.ip))),
         {(neighbor.network, neighbor.ip): seen for neighbor, seen in heard},
+        tuple(sorted(outlets, key=lambda pair: pair[0])),
     )
 
 

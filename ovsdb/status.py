@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ovs.db.idl
 
+from flows.bind import Outlet
 from flows.model import Neighbor, Plug
 from ovsdb.entries import ACCEPT, TAKE_OVER
 
@@ -32,13 +33,17 @@ class ChassisStatus:
 
 @dataclass(frozen=True, slots=True)
 class BindingStatus:
-    """A Binding row: the plug as the operator wrote it, and what became of it."""
+    """A Binding row: the plug as the operator wrote it, and what became of it.
+
+    Of an interface of ours, which leads to a physical network, `physical` is that one's name.
+    """
 
     plug: Plug
     network: str | None
     port: str | None
     up: bool
     error: str
+    physical: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,12 @@ class Status:
     networks: Mapping[str, NetworkStatus] = field(default_factory=dict)
     drops: Drops | None = None
 
+    def outlets(self) -> Iterator[Outlet]:
+        """Those of which `write` makes a row, or leaves one."""
+        for (chassis, _, tag), said in self.bindings.items():
+            if said.physical is not None and said.network is not None and chassis in self.asked:
+                yield Outlet(said.network, chassis, said.physical, tag)
+
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
     """Fill a transaction with what differs from the rows; with nothing when nothing does."""
@@ -178,6 +189,7 @@ def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, st
             attached_mac=_optional(plug.attached_mac),
             overlay_ip=_optional(plug.overlay_ip),
             trunk=_optional(plug.trunk),
+            physical=_optional(said.physical),
             network=_optional(said.network),
             port=_optional(said.port),
             up=said.up,

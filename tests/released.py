@@ -11,7 +11,7 @@ SCHEMAS: Final = Path(__file__).parent / "schemas"
 V1: Final = SCHEMAS / "1.0.0.ovsschema"
 V2: Final = SCHEMAS / "2.0.0.ovsschema"
 
-ADDED: Final[dict[str, Any]] = {"tag": 0, "trunk": ["set", []], "seen": 0}
+ADDED: Final[dict[str, Any]] = {"tag": 0, "trunk": ["set", []], "physical": ["set", []], "seen": 0}
 """Columns of Binding and Neighbor that released versions had not, and what they are after an upgrade."""
 
 

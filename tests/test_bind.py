@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.bind import Exit, bind
+from flows.bind import Exit, Outlet, Outlets, bind
 from flows.model import Binding, Gateway, Network, Plug, Port
 
 NETWORKS = {"red": Network("red", "acme", 100), "blue": Network("blue", "umbra", 200)}
@@ -157,12 +157,23 @@ def test_it_moves_with_it() -> None:
 
 
 def test_a_trunk_that_is_not_declared() -> None:
-    plug = Plug("h1", "t", 3, vni="100", trunk="10=100, 20=200")
+    plug = Plug("h1", "t", 3, vni="100", trunk=" 20 = 200")
     bound = bind(NETWORKS, PORTS, [plug, GOOD], {})
-    assert [(b.network, b.tag) for b in bound.bindings if b.chassis == "h1"] == [("red", 0), ("red", 10), ("blue", 20)]
+    assert [(b.network, b.tag) for b in bound.bindings if b.chassis == "h1"] == [("red", 0), ("blue", 20)]
     only = bind(NETWORKS, PORTS, [Plug("h1", "t", 3, trunk="20=200"), GOOD], {})
     assert [(b.network, b.tag) for b in only.bindings if b.chassis == "h1"] == [("blue", 20)]
     assert not bound.problems
+
+
+def test_two_tags_of_an_interface_are_not_joined() -> None:
+    """As two places of one interface in one network they would be told apart by nothing."""
+    for vni, trunk, left, words in (
+        ("100", "10=100,20=200", [("red", 0), ("blue", 20)], "tag 10 is in network 'red', and so is what it sends"),
+        (None, "10=100,11=100", [("red", 10)], "tag 11 is in network 'red', and so is tag 10; give it another one"),
+    ):
+        bound = bind(NETWORKS, PORTS, [GOOD, Plug("h1", "t", 3, vni=vni, trunk=trunk)], {})
+        assert [(b.network, b.tag) for b in bound.bindings if b.interface == "t"] == left
+        assert words in bound.problems["h1", "t"]
 
 
 @pytest.mark.parametrize(
@@ -186,14 +197,58 @@ def test_a_wrong_tag_is_named_and_the_others_count(trunk: str, words: str) -> No
 def test_a_network_goes_on_outside_at_its_gateway_alone() -> None:
     networks = {
         "red": replace(NETWORKS["red"], gateway=Gateway("office", 10, "h1")),
-        "blue": replace(NETWORKS["blue"], gateway=Gateway("office", 10, "h1")),
+        "blue": replace(NETWORKS["blue"], gateway=Gateway("office", 10, "h3")),
         "pink": Network("pink", "acme", 300, gateway=Gateway("office", 0, "h2")),
     }
     exits = [Exit("h1", "office", "overlay-to-br0", 5), Exit("h3", "office", "overlay-to-br0", 5)]
     bound = bind(networks, {}, [], {}, (), exits)
     (binding,) = bound.bindings
-    assert (binding.network, binding.chassis, binding.ofport, binding.tag) == ("blue", "h1", 5, 10)
+    assert (binding.network, binding.chassis, binding.ofport, binding.tag) == ("blue", "h3", 5, 10)
     assert binding.gateway
     assert binding.learns
-    assert "VLAN 10 of physical network 'office' at h1 is that of network 'blue'" in bound.networks["red"]
+    # One VLAN is one layer-2 domain, whatever the chassis.
+    assert bound.networks["red"].startswith(
+        "VLAN 10 of physical network 'office' is that of network 'blue'; overlayctl"
+    )
     assert "overlayctl chassis-set h2 --bridge office=BRIDGE" in bound.networks["pink"]
+
+
+def leads(gateway: Gateway, known: Outlets, name: str = "red") -> tuple[list[tuple[str, str]], str, list[str]]:
+    """Where networks go on when this is declared and that is known; what is wrong with one; what is to open."""
+    exits = [Exit(chassis, "office", "overlay-to-br0", 5) for chassis in ("h1", "h2", "h3")]
+    bound = bind({name: replace(NETWORKS[name], gateway=gateway)}, {}, [], {}, (), exits, known)
+    assert bound.outlets == {Outlet(b.network, b.chassis, "office", b.tag) for b in bound.bindings}
+    at = [(b.network, b.chassis) for b in bound.bindings]
+    return at, bound.networks.get(name, ""), [outlet.chassis for outlet in bound.opening]
+
+
+AT_H1, AT_H2 = (Outlet("red", chassis, "office", 0) for chassis in ("h1", "h2"))
+
+
+def test_a_gateway_that_moves_is_closed_before_it_opens() -> None:
+    to_h2 = Gateway("office", 0, "h2")
+    assert leads(to_h2, Outlets()) == ([("red", "h2")], "", [])
+    assert leads(to_h2, Outlets({AT_H1})) == ([], "waits until h1 has stopped being the gateway", [])
+    assert leads(to_h2, Outlets({AT_H2})) == ([("red", "h2")], "", [])
+    # Another VLAN there is another door as well, and so is the network that had this one.
+    other = Outlet("red", "h2", "office", 7)
+    assert leads(to_h2, Outlets({other}))[:2] == ([], "waits until h2 has stopped being the gateway")
+    assert leads(to_h2, Outlets({AT_H1}), "blue")[0] == []
+    assert leads(Gateway("office", 5, "h2"), Outlets({AT_H1}), "blue")[0] == [("blue", "h2")]
+
+
+def test_a_gateway_stays_where_it_can_not_be_closed() -> None:
+    stuck = {"h1": "tcp:198.51.100.1:6640: no answer"}
+    at, why, _ = leads(Gateway("office", 0, "h2"), Outlets({AT_H1}, stuck=stuck))
+    assert at == [("red", "h1")]
+    for words in ("goes on at h1, which can't be told to stop (tcp:198", "at h2 once h1 is back", "chassis-del h1"):
+        assert words in why
+    # Somebody else's is not ours to go on with.
+    assert leads(Gateway("office", 0, "h2"), Outlets({AT_H1}, stuck=stuck), "blue")[0] == []
+
+
+def test_a_gateway_opens_once_that_is_written_down() -> None:
+    here = Gateway("office", 0, "h1")
+    assert leads(here, Outlets(noted=())) == ([], "", ["h1"])
+    assert leads(here, Outlets({AT_H1}, noted=())) == ([], "", ["h1"])
+    assert leads(here, Outlets({AT_H1}, noted={AT_H1})) == ([("red", "h1")], "", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from flows.model import Binding, Chassis, Encap, Network, Port, Vtep
-from ovsdb.marks import memory, remembered
+from ovsdb.marks import memory, remembered, vnis_of
 from ovsdb.snapshot import ChassisRow, Declared
 
 REMOTE = "tcp:198.51.100.1:6640"
@@ -58,6 +58,12 @@ def test_the_network_of_an_undeclared_port_is_remembered() -> None:
     told = remembered(memory(DECLARED, "h1", (Binding("h1", "vm9", 9, "blue"),)))
     assert set(told.networks) == {"blue"}
     assert told.ports == {}
+
+
+def test_the_vnis_on_an_interface_are_those_of_its_tags_too() -> None:
+    ids = {"overlay-vni": "100", "overlay-trunk": "7=5001, 8=5002,nonsense"}
+    assert dict(vnis_of("eth1", ids)) == {"eth1": "100", "eth1:7": "5001", "eth1:8": "5002"}
+    assert dict(vnis_of("eth2", {"iface-id": "web1"})) == {}
 
 
 def test_what_somebody_else_wrote_there_is_named_and_left_out() -> None:

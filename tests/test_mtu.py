@@ -12,7 +12,7 @@ from flows.flow import CheckLarger, Controller, Flow, SetField, kind_of
 from flows.model import Binding, Chassis, Encap, Network, Overlay, Plug, Port, Vtep
 from flows.mtu import Carried, carried, every_pair, network_mtu, not_carried, pair
 from flows.tables import DELIVER, LARGER, LIMIT, OUT_TAG, OUTPORT, SIZE, Kind
-from flows.underlay import overhead
+from flows.vteps import overhead
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
 VXLAN, GRE = frozenset({Encap.VXLAN}), frozenset({Encap.GRE})

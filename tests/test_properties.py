@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from flows.compile import compile
 from flows.compile.headers import tunnel_source
+from flows.fields import FIELDS
 from flows.model import TUNNELS as TUNNEL_PORTS
 from flows.model import Binding, Neighbor, Overlay, is_ipv4, tunnels_from
 from flows.simulate import Delivery, Journey, Packet, Switch, journey, packet
 from flows.tables import Kind
-from flows.underlay import pairs as pairs_of_vteps
+from flows.vteps import pairs as pairs_of_vteps
 from tests.overlays import THREE, overlays
 from tests.packets import (
     ARP,
@@ -95,6 +96,15 @@ def known(overlay: Overlay, source: Binding) -> dict[str, str]:
         if is_ipv4(ip)
     }
     return {**learned, **declared}
+
+
+def may_say(overlay: Overlay, source: Binding, mac: str, ip: str = "0.0.0.0") -> bool:
+    """Whether a port may send from that MAC and speak for that address: not if another one is known to have it."""
+    rest = others(overlay, source)
+    return not (
+        any(mac in other.macs for other in rest if mac not in source.macs)
+        or any(ip in other.ips and other.mac is not None for other in rest if ip not in source.ips)
+    )
 
 
 def holds_for_every_frame(overlay: Overlay, source: Binding, frame: Packet, done: Journey) -> None:
@@ -203,14 +213,17 @@ def test_bum_reaches_each_other_member_once(overlay: Overlay, data: st.DataObjec
 
 @given(overlays(), st.data())
 def test_known_unicast_reaches_its_port_alone(overlay: Overlay, data: st.DataObject) -> None:
-    """Even after others have sent with that MAC: what is declared is not learned away."""
+    """Even after others have tried to send with that MAC: it goes nowhere, and what is declared is not learned away."""
     declared = [binding for binding in overlay.bindings if binding.mac is not None]
     assume(declared)
     fabric = Fabric(overlay)
     target = data.draw(st.sampled_from(declared))
     mac = data.draw(st.sampled_from(target.macs))
     for thief in data.draw(st.lists(st.sampled_from(overlay.bindings), max_size=3)):
-        fabric.send(thief, packet(eth_src=mac, eth_dst=BROADCAST, eth_type=0x0800))
+        stolen = fabric.send(thief, packet(eth_src=mac, eth_dst=BROADCAST, eth_type=0x0800))
+        if mac not in thief.macs and thief in others(overlay, target):
+            assert stolen.deliveries == ()
+            assert stolen.traces[0][1].dropped is Kind.DROP_SPOOFED_MAC
     frame = packet(eth_src=STRANGERS[0], eth_dst=mac, eth_type=0x0800)
     for source in others(overlay, target):
         done = fabric.send(source, frame)
@@ -246,6 +259,9 @@ def test_arp_for_a_known_neighbor_is_answered_here(overlay: Overlay, data: st.Da
     for asked, mac in neighbors.items():
         request = arp(asker, asker_ip, asked)
         done = fabric.send(source, request)
+        if not may_say(overlay, source, asker, asker_ip):
+            assert done.deliveries == ()
+            continue
         if mac == asker:
             assert places(done) == Counter(place(other) for other in others(overlay, source))
             assert all(each.packet["arp_op"] == REQUEST for each in done.deliveries)
@@ -274,20 +290,27 @@ def test_arp_that_nobody_can_answer_is_asked_everywhere(overlay: Overlay, data: 
 
 @given(overlays(), st.data())
 def test_the_controller_hears_of_each_neighbor_until_it_knows_it(overlay: Overlay, data: st.DataObject) -> None:
-    """One copy, on the chassis of the port, of ARP that tells something new; else none of anything."""
+    """One copy, on the chassis of the port, of ARP that tells something new; else none, but of what is dropped."""
     assume(overlay.bindings)
     source = data.draw(st.sampled_from(overlay.bindings))
     frame = data.draw(any_frame(overlay))
     done = Fabric(overlay).send(source, frame)
     sender = {"arp_spa": frame["arp_spa"], "arp_sha": frame["arp_sha"]}
-    familiar = any(packet(arp_spa=ip, arp_sha=mac) == packet(**sender) for ip, mac in known(overlay, source).items())
+    declared = {ip: mac for ip, mac in known(overlay, source).items() if ip in source.ips and mac == source.mac}
+    here = [n for n in overlay.neighbors if (n.chassis, n.interface) == (source.chassis, source.interface)]
+    at_home = {n.ip: n.mac for n in here if n.network == source.network} | declared
+    familiar = any(packet(arp_spa=ip, arp_sha=mac) == packet(**sender) for ip, mac in at_home.items())
     passes = (
         frame["vlan_tci"] == 0
         and not frame["eth_src"] >> 40 & 1
         and done.traces[0][1].dropped not in (Kind.DROP_RESERVED,)
     )
+    mac, ip = FIELDS["eth_src"].text(frame["eth_src"]), FIELDS["arp_spa"].text(frame["arp_spa"])
+    passes = passes and may_say(overlay, source, mac, ip if frame["eth_type"] == ARP else "0.0.0.0")
     new = frame["eth_type"] == ARP and frame["arp_spa"] != 0 and not familiar and passes
-    copies = [(name, copy.max_len) for name, trace in done.traces for copy in trace.copies]
+    spoofed = {Kind.DROP_SPOOFED_MAC, Kind.DROP_SPOOFED_ARP, Kind.DROP_SPOOFED_ND}
+    told = [(name, trace) for name, trace in done.traces if trace.dropped not in spoofed]
+    copies = [(name, copy.max_len) for name, trace in told for copy in trace.copies]
     assert copies == ([(source.chassis, copies[0][1])] if new else [])
     assert all(length >= 42 for _, length in copies), "a whole ARP packet"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flows.bind import Exit, Outlet
 from flows.model import Neighbor, Plug
 from ovsdb import document, rpc, snapshot, status
 from ovsdb.session import Session
@@ -75,6 +76,22 @@ def test_a_trunk_has_a_row_for_each_tag(served: tuple[rpc.Connection, Session]) 
     assert last.held == {"trunk1": ("h1", "eth1"), "sub1": ("h1", "eth1")}
     say(session, replace(SAID, bindings={place: said for place, said in SAID.bindings.items() if place[2] != 200}))
     assert [row[1] for row in rows(database, "Binding", "interface", "tag")] == [0, 100, 0]
+
+
+def test_what_leads_outside_is_no_plug(served: tuple[rpc.Connection, Session]) -> None:
+    database, session = served
+    out = BindingStatus(Plug("h1", "overlay-to-br0", 7), "red", None, True, "", "office")
+    said = replace(SAID, bindings={**SAID.bindings, ("h1", "overlay-to-br0", 10): out})
+    say(session, said)
+    outlet = Outlet("red", "h1", "office", 10)
+    assert ["overlay-to-br0", 10, "red", "office"] in rows(
+        database, "Binding", "interface", "tag", "network", "physical"
+    )
+    last = snapshot.last_known(session.idl)
+    assert last.plugs == (TRUNK, PLAIN)
+    assert last.outlets == ((outlet, Exit("h1", "office", "overlay-to-br0", 7)),)
+    assert list(said.outlets()) == [outlet]
+    assert list(replace(said, asked=frozenset()).outlets()) == [], "of a chassis that was not heard no row is written"
 
 
 def test_when_a_neighbor_was_heard_is_written_to_half_a_minute(served: tuple[rpc.Connection, Session]) -> None:

@@ -158,7 +158,7 @@ def _start_chassis(fabric: Fabric, found: Programs, chassis: Chassis) -> Backgro
     settings = {
         "ovn-remote": f"tcp:{CONTROLLER_ADDRESS}:{SOUTHBOUND_PORT}",
         "ovn-encap-type": "geneve",
-        "ovn-encap-ip": chassis.vtep,
+        "ovn-encap-ip": chassis.vteps[0].ip,
         "ovn-bridge-datapath-type": fabric.datapath,
         # ovn-controller(8): for environments where all workloads reach each other, as here. A chassis then has all
         # there is to know when a port comes, and need not ask.

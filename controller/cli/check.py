@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from controller.cli import networks
 from controller.cli.draft import Draft
-from controller.cli.errors import CommandError
+from controller.cli.errors import CommandError, UsageError
 from controller.cli.show import overview
 from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
@@ -23,7 +23,14 @@ MOST: Final = 20
 
 
 def check(draft: Draft, args: Namespace) -> None:
-    """`check`."""
+    """`check`, and `check mtu`."""
+    if args.what == "mtu":
+        from controller.cli import check_mtu
+
+        check_mtu.check(draft, args)
+        return
+    if args.net is not None:
+        raise UsageError("--net is for check mtu")
     seen = overview(draft)
     uses = [{"network": network["name"], **use} for network in seen["networks"] for use in network["subnets"]]
     findings = [*_wrong(seen), *_strays(draft, seen)]

@@ -15,7 +15,7 @@ from ovsdb.rpc import Row, as_set, elements, optional
 if TYPE_CHECKING:
     from flows.ipam import Plan
 
-COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports")
+COLUMNS: Final = ("name", "tenant", "vni", "encap", "ports", "mtu", "carries")
 PLANNED: Final = ("subnets", "gateways", "ranges", "excludes")
 """The columns of a network that say which addresses it has."""
 OUTSIDE: Final = ("physical", "physical_vlan", "gateway_chassis")
@@ -160,6 +160,10 @@ def show_one(draft: Draft, args: Namespace) -> None:
     row = draft.get("Network", args.name)
     uses = ipam.use(plan(row), [address["ip"] for address in draft.where("Address", network=row["_uuid"])])
     (known,) = (each for each in described(draft) if each["name"] == args.name)
+    from controller.cli.check_mtu import narrowest
+
+    least = narrowest(draft)[row["encap"]]
+    known["narrowest"] = f"{least['chassis'][0]} and {least['chassis'][1]}: {least['how']}" if least else None
     known["use"] = [{"subnet": use.subnet, "used": use.used, "free": use.free, "others": use.others} for use in uses]
     print_row(draft, known, args)
 

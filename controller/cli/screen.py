@@ -181,8 +181,9 @@ def _networks(networks: Sequence[dict[str, Any]], most: dict[str, int], painted:
 
 def _mtu(network: dict[str, Any], painted: Painter) -> str:
     """What the ports of a network may send, and what its tunnels carry where that is not as much."""
-    mtu, carries = network["mtu"], network["carries"]
-    said = f", MTU {mtu or carries}" if mtu or carries else ""
+    mtu, carries, least = network["mtu"], network["carries"], network["narrowest"]
+    how = f" ({least['how']})" if least and not mtu and least["mtu"] == carries else ""
+    said = f", MTU {mtu or carries}{how}" if mtu or carries else ""
     return said + (painted(f", its tunnels carry {carries}", "yellow") if mtu and carries and carries < mtu else "")
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from controller.cli import chassis, networks, ports, written
+from controller.cli import chassis, check_mtu, networks, ports, written
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
 from controller.cli.tables import as_json, coloured
@@ -67,6 +67,7 @@ def overview(draft: Draft) -> dict[str, Any]:
     for row in sorted(tables["Neighbor"], key=lambda row: written.ip_order(row["ip"])):
         neighbors[row["network"]].append({key: row[key] for key in ("ip", "mac", "chassis", "interface", "seen")})
     uses, faults = _uses(draft)
+    least = check_mtu.narrowest(draft)
     shown = [
         {
             "name": row["name"],
@@ -75,6 +76,7 @@ def overview(draft: Draft) -> dict[str, Any]:
             "encap": row["encap"],
             "mtu": optional(row["mtu"]),
             "carries": optional(row["carries"]),
+            "narrowest": least[row["encap"]],
             **{column: optional(row[column]) for column in networks.OUTSIDE},
             "subnets": uses[row["name"]],
             "ports": members[row["name"]],

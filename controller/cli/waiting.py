@@ -103,6 +103,16 @@ def wait_port(database: Database, args: Namespace) -> None:
     )
 
 
+def wait_answered(where: str, number: int, timeout: float) -> bool:
+    """Whether the controller answers request `number` for fresh counters in time, or one after it."""
+    return _wait(where, timeout, [unanswered(number)])
+
+
+def unanswered(number: int) -> Operation:
+    """Waits until that is so."""
+    return _until("Overlay_Global", [["drops_read", "<", number]], "==")
+
+
 def _until(table: str, where: Sequence[Any], comparison: str) -> Operation:
     """Waits until no row (`==`), or any row (`!=`), meets the conditions."""
     return {"op": "wait", "table": table, "where": list(where), "columns": ["_uuid"], "until": comparison, "rows": []}

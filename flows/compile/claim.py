@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Final
 
-from flows.compile.guard import copy
+from flows.compile.guard import ANYBODY, copy
 from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, UDP, masked, source
-from flows.compile.view import LocalPort, View
+from flows.compile.view import LocalPort, View, link_local
 from flows.flow import Flow, Goto, Match, flow
 from flows.model import is_ipv4
 from flows.tables import CLAIM, DISCOVERY, FROM_PORT, ORIGIN, Kind
@@ -30,8 +31,10 @@ def claim(view: View) -> Iterator[Flow]:
     anybody: Match = {"metadata": view.vni, ORIGIN: FROM_PORT}
     for ip in view.claimed:
         for sent in _spoken(ip):
-            kind = Kind.DROP_SPOOFED_ARP if sent["eth_type"] == ARP else Kind.DROP_SPOOFED_IP
-            yield flow(CLAIM, kind, 100, {**anybody, **sent}, [])
+            if sent["eth_type"] == ARP:
+                yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 100, {**anybody, **sent}, [copy(ANYBODY)])
+            else:
+                yield flow(CLAIM, Kind.DROP_SPOOFED_IP, 100, {**anybody, **sent}, [])
 
 
 def _spoken(ip: str) -> tuple[Match, ...]:
@@ -48,6 +51,10 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         if is_ipv4(ip):
             said: Match = {**as_mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
             yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
+    for mac, ip in product(port.shared, (*port.ips, *map(link_local, port.macs))):
+        # VRRP announces from the shared MAC, but from the port's own address (RFC 5798, section 7.2).
+        if (mac, ip) not in port.claims:
+            yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
     for mac in sorted({*port.macs, *port.shared}):
         probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
         yield flow(CLAIM, Kind.OWN_ADDRESS, 310, probe, [Goto(DISCOVERY)])

@@ -8,7 +8,7 @@ from flows.compile.headers import tunnel_source
 from flows.compile.view import View
 from flows.flow import Action, Flow, Goto, Match, PopVlan, flow, set_field
 from flows.model import PROBE_VNI, TUNNELS, tunnels_from
-from flows.tables import CLASSIFY, FROM_TUNNEL, ORIGIN, TAG_PRESENT, TAGS, Kind
+from flows.tables import CLASSIFY, FROM_TUNNEL, IN_TAG, ORIGIN, TAG_PRESENT, TAGS, Kind
 
 _TAG: int = TAG_PRESENT | 0xFFF
 """The bits of `vlan_tci` that are the tag and its number, without its priority."""
@@ -24,7 +24,7 @@ def classify(view: View) -> Iterator[Flow]:
         steps: list[Action] = [network, Goto(TAGS)]
         if port.tag:
             match: Match = {"in_port": port.ofport, "vlan_tci": (TAG_PRESENT | port.tag, _TAG)}
-            yield flow(CLASSIFY, Kind.LOCAL_PORT, 110, match, [PopVlan(), *steps])
+            yield flow(CLASSIFY, Kind.LOCAL_PORT, 110, match, [PopVlan(), set_field(IN_TAG, port.out_tag), *steps])
         else:
             yield flow(CLASSIFY, Kind.LOCAL_PORT, 100, {"in_port": port.ofport}, steps)
     for member in view.members:

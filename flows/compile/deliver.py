@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from flows.compile.headers import tunnel_target
+from flows.compile.headers import tag_bits, tunnel_target
 from flows.compile.view import LocalPort, View
-from flows.flow import Action, CheckLarger, Controller, Flow, Goto, Match, Move, OutputField, PushVlan, flow, set_field
+from flows.flow import Action, CheckLarger, Controller, Flow, Goto, Match, Move, OutputField, flow, set_field
 from flows.model import TUNNELS
 from flows.tables import (
     DELIVER,
@@ -21,12 +21,10 @@ from flows.tables import (
     OUT_TAG,
     OUTPORT,
     POLICE,
-    SERVICE_TAG,
     SIZE,
-    TAG_PRESENT,
     Kind,
 )
-from flows.underlay import ETHERNET
+from flows.vteps import ETHERNET
 
 _COPIED: Final = ETHERNET + 2 * 4 + 1232
 """Octets of a packet that is too large that are copied: its header, two tags, and as much of it as an answer may quote
@@ -89,10 +87,9 @@ def misses() -> Iterator[Flow]:
         match: Match = {ORIGIN: FROM_TUNNEL, OUTPORT: tunnel.ofport}
         yield flow(DELIVER, Kind.DROP_SPLIT_HORIZON, 200, match, [])
     yield flow(DELIVER, Kind.NOT_FOUND, 100, {OUTPORT: 0}, [Goto(POLICE)])
-    for ethertype, bits in ((0x8100, TAG_PRESENT), (0x88A8, TAG_PRESENT | SERVICE_TAG)):
-        tagged: Match = {OUT_TAG: (bits, TAG_PRESENT | SERVICE_TAG)}
-        steps: list[Action] = [PushVlan(ethertype), Move(OUT_TAG, "vlan_tci", 16), OutputField(OUTPORT)]
-        yield flow(DELIVER, Kind.DELIVER_TAGGED, 50, tagged, steps)
+    for push, bits in tag_bits():
+        steps: list[Action] = [push, Move(OUT_TAG, "vlan_tci", 16), OutputField(OUTPORT)]
+        yield flow(DELIVER, Kind.DELIVER_TAGGED, 50, {OUT_TAG: bits}, steps)
     yield flow(DELIVER, Kind.DELIVER, 0, {}, [OutputField(OUTPORT)])
     yield flow(SIZE, Kind.DROP_TOO_LARGE, 100, {LARGER: 1}, [])
     yield flow(SIZE, Kind.FITS, 0, {}, [OutputField(OUTPORT)])

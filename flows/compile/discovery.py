@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows.compile.guard import ANYBODY, COPIED_ND, copy
 from flows.compile.headers import ADVERTISES, HOP_LIMIT, NO_MAC, SOLICITS, masked
 from flows.compile.view import LocalPort, View
 from flows.flow import Flow, Goto, Match, flow
@@ -15,7 +16,10 @@ from flows.tables import DISCOVERY, FROM_PORT, LEARN, ORIGIN, Kind
 
 
 def discovery(view: View) -> Iterator[Flow]:
-    """Of restricted ports their own; of the others nothing about an address that is known to be somebody else's."""
+    """Of restricted ports their own; of the others nothing about an address that is known to be somebody else's.
+
+    Of what is dropped the controller gets a copy, so that it can say who has one address.
+    """
     for port in view.ports:
         if port.restricted:
             yield from _restricted(view, port)
@@ -27,7 +31,8 @@ def discovery(view: View) -> Iterator[Flow]:
     anybody: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **ADVERTISES}
     for ip in view.claimed:
         if not is_ipv4(ip):
-            yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 100, {**anybody, "nd_target": ip}, [])
+            steps = [copy(ANYBODY, COPIED_ND)]
+            yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 100, {**anybody, "nd_target": ip}, steps)
 
 
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
@@ -43,7 +48,7 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
             for option in (mac, NO_MAC):
                 yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**says, "nd_tll": option}, [Goto(LEARN)])
     for message in (SOLICITS, ADVERTISES):
-        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 250, {**here, **message}, [])
+        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 250, {**here, **message}, [copy(port.ofport, COPIED_ND)])
 
 
 def misses() -> Iterator[Flow]:

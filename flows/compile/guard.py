@@ -14,10 +14,14 @@ _LINK_LOCAL: Final = ("01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0")
 """The block a bridge never forwards (IEEE 802.1Q, table 8-1)."""
 COPIED: Final = 64
 """Octets of an ARP packet that are copied: it has 42, and an untagged minimal frame 60."""
+COPIED_ND: Final = 128
+"""Octets of neighbor discovery that are copied: Ethernet, IPv6, the message and an option have 86."""
 COPIES: Final = (10, 20)
 """Packets per second, and at once, that a port may have copied to the controller."""
 COPY_METERS: Final = 65536
 """The meter of a port's copies is this plus its ofport."""
+ANYBODY: Final = 0
+"""Stands for an ofport where copies of several ports have one meter."""
 
 
 def copy(ofport: int, octets: int = COPIED) -> Controller:

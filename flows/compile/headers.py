@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from flows.flow import Match
+from flows.flow import Match, PushVlan
 from flows.model import is_ipv4
-from flows.tables import TAG_PRESENT
+from flows.tables import SERVICE_TAG, TAG_PRESENT
 
 ARP: Final = 0x0806
 IPV4: Final = 0x0800
@@ -31,6 +32,12 @@ TAGGED: Final = (TAG_PRESENT, TAG_PRESENT)
 
 SOLICITS: Final[Match] = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": SOLICITATION}
 ADVERTISES: Final[Match] = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT}
+
+
+def tag_bits() -> Iterator[tuple[PushVlan, tuple[int, int]]]:
+    """What puts a tag on, and the match on a register that says so (`OUT_TAG`, `IN_TAG`): 802.1Q, and 802.1ad."""
+    yield PushVlan(VLAN), (TAG_PRESENT, TAG_PRESENT | SERVICE_TAG)
+    yield PushVlan(SERVICE_VLAN), (TAG_PRESENT | SERVICE_TAG, TAG_PRESENT | SERVICE_TAG)
 
 
 def source(ip: str) -> Match:

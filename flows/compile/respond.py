@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flows.compile.headers import ADVERTISEMENT, ADVERTISES, ARP, GROUP, NO_MAC, SOLICITS
+from flows.compile.headers import ADVERTISEMENT, ADVERTISES, ARP, GROUP, NO_MAC, SOLICITS, tag_bits
 from flows.compile.view import Known, View
 from flows.flow import IN_PORT, Action, Flow, Goto, Match, Move, Output, flow, set_field
 from flows.model import UnknownNeighbor, is_ipv4
-from flows.tables import ADVERTISE, FORWARD, FROM_PORT, ORIGIN, RESPOND, Kind
+from flows.tables import ADVERTISE, FORWARD, FROM_PORT, IN_TAG, ORIGIN, RESPOND, Kind
 
 REQUEST: Final = 1
 REPLY: Final = 2
@@ -23,7 +23,7 @@ _ROUTER: Final = 0x80000000
 _TARGET_OPTION: Final = 2
 """Target Link-layer Address (RFC 4861, section 4.6.1)."""
 ASKER: Final = "0e:00:00:00:00:01"
-"""From where the controller asks whether a neighbor is still there."""
+"""From where the controller asks whether a neighbor is still there. Nothing is ever delivered there."""
 
 
 def respond(view: View) -> Iterator[Flow]:
@@ -58,6 +58,9 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
     }
     if known.local:
         yield flow(RESPOND, Kind.OWN_QUESTION, 200, {**asked, "arp_sha": known.mac}, [Goto(FORWARD)])
+    if known.learned and view.tells:
+        # Gratuitous ARP (RFC 5944, section 4.6) of who has the address from now on: all shall hear it.
+        yield flow(RESPOND, Kind.OWN_QUESTION, 210, {**asked, "arp_spa": known.ip}, [Goto(FORWARD)])
     answer = (
         Move("eth_src", "eth_dst"),
         set_field("eth_src", known.mac),
@@ -66,7 +69,8 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
         set_field("arp_sha", known.mac),
         Move("arp_spa", "arp_tpa"),
         set_field("arp_spa", known.ip),
-        Output(IN_PORT),
+        # Where it may have come with a tag, the answer has to leave with it.
+        Goto(ADVERTISE) if any(port.tag for port in view.ports) else Output(IN_PORT),
     )
     yield flow(RESPOND, Kind.ANSWER, 100, asked, answer)
 
@@ -102,5 +106,10 @@ def misses() -> Iterator[Flow]:
     yield flow(RESPOND, Kind.NOT_ANSWERED, 150, nobody, [Goto(FORWARD)])
     yield flow(RESPOND, Kind.DROP_PROBE_ANSWER, 300, {"eth_dst": ASKER}, [])
     yield flow(RESPOND, Kind.CONTINUE, 0, {}, [Goto(FORWARD)])
-    steps: list[Action] = [Move("eth_src", "nd_tll"), Output(IN_PORT)]
-    yield flow(ADVERTISE, Kind.ADVERTISE, 100, ADVERTISES, steps)
+    for match, steps in ((ADVERTISES, [Move("eth_src", "nd_tll")]), ({"eth_type": ARP}, [])):
+        yield flow(ADVERTISE, Kind.ADVERTISE, 100, {**match, IN_TAG: 0}, [*steps, Output(IN_PORT)])
+        for push, bits in tag_bits():
+            tagged: Match = {**match, IN_TAG: bits}
+            yield flow(
+                ADVERTISE, Kind.ADVERTISE, 100, tagged, [*steps, push, Move(IN_TAG, "vlan_tci", 16), Output(IN_PORT)]
+            )

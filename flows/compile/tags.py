@@ -9,18 +9,30 @@ from collections.abc import Iterator
 
 from flows.compile.headers import SERVICE_VLAN, TAGGED, VLAN
 from flows.compile.view import View
-from flows.flow import Flow, Goto, flow
-from flows.tables import GUARD, TAGS, Kind
+from flows.flow import Flow, Goto, Match, flow
+from flows.tables import FROM_TUNNEL, GUARD, ORIGIN, TAGS, Kind
 
 
 def tags(view: View) -> Iterator[Flow]:
-    """Where the network is transparent to tags they pass, also one within another."""
+    """Where the network is transparent to tags they pass, also one within another.
+
+    So do those within a service tag: from the port that has it, and from tunnels to it.
+    """
     if view.transparent:
-        network = {"metadata": view.vni}
-        yield flow(TAGS, Kind.PASS_TAGGED, 300, {**network, "vlan_tci": TAGGED}, [Goto(GUARD)])
-        for ethertype in (VLAN, SERVICE_VLAN):
-            untagged = {**network, "vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}
-            yield flow(TAGS, Kind.PASS_TAGGED, 300, untagged, [Goto(GUARD)])
+        yield from _passing({"metadata": view.vni})
+        return
+    service = [port for port in view.ports if port.service_tag]
+    for port in service:
+        yield from _passing({"metadata": view.vni, "in_port": port.ofport})
+    if service:
+        yield from _passing({"metadata": view.vni, ORIGIN: FROM_TUNNEL})
+
+
+def _passing(whose: Match) -> Iterator[Flow]:
+    yield flow(TAGS, Kind.PASS_TAGGED, 300, {**whose, "vlan_tci": TAGGED}, [Goto(GUARD)])
+    for ethertype in (VLAN, SERVICE_VLAN):
+        untagged = {**whose, "vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}
+        yield flow(TAGS, Kind.PASS_TAGGED, 300, untagged, [Goto(GUARD)])
 
 
 def misses() -> Iterator[Flow]:

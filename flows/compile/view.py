@@ -84,12 +84,19 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A known neighbor. `local`: it is behind a port of this chassis. `router`: it may forward packets (RFC 4861)."""
+    """A known neighbor.
+
+    `local`: it may be behind a port of this chassis, so that its own question is not to be answered. `ofport`: the port
+    of this chassis that it is known to be behind, 0 when it is elsewhere. `router`: it may forward packets (RFC 4861).
+    `learned`: it is not declared, so it may move, and be forgotten.
+    """
 
     ip: str
     mac: str
     local: bool
+    ofport: int = 0
     router: bool = False
+    learned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,11 @@ class View:
         """Every MAC whose place is known, sorted."""
         behind = {mac for member in self.members for mac in member.macs}
         return tuple(sorted(behind | {mac for port in self.ports for mac in port.macs}))
+
+    @property
+    def tells(self) -> bool:
+        """Whether a port here may speak for an address that is not declared for it alone."""
+        return any(port.tells for port in self.ports)
 
 
 def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -147,32 +159,36 @@ def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> dict[str, tuple[str, str]]:
-    """The MAC of each known address of a network, and the chassis it is on.
+Whereabouts = tuple[str, str, str]
+"""A neighbor's MAC, and the chassis and interface it is known to be behind."""
+
+
+def known_neighbors(bindings: Iterable[Binding], learned: Iterable[Neighbor]) -> dict[str, Whereabouts]:
+    """The whereabouts of each known address of a network.
 
     What is declared wins over what the operator noted on an undeclared port, and that over what was
     learned: a tenant's packet can't take an address that was given to somebody else.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Whereabouts] = {}
     for neighbor in sorted(learned, key=lambda neighbor: (neighbor.ip, neighbor.mac)):
-        found[neighbor.ip] = (neighbor.mac, neighbor.chassis)
+        found[neighbor.ip] = (neighbor.mac, neighbor.chassis, neighbor.interface)
     return found | declared_neighbors(bindings)
 
 
-def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, tuple[str, str]]:
+def declared_neighbors(bindings: Iterable[Binding]) -> dict[str, Whereabouts]:
     """The same, but for what was learned. A port with an IPv6 address has a link-local one as well.
 
     While a port is moving it is where it was.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Whereabouts] = {}
     ordered = sorted(bindings, key=lambda b: (b.port is not None, not b.standby, b.chassis, b.interface, b.tag))
     for binding in ordered:
         if binding.mac is None:
             continue
         for ip in binding.ips:
-            found[ip] = (binding.mac, binding.chassis)
+            found[ip] = (binding.mac, binding.chassis, binding.interface)
         if binding.secure and not all(map(is_ipv4, binding.ips)):
-            found[link_local(binding.mac)] = (binding.mac, binding.chassis)
+            found[link_local(binding.mac)] = (binding.mac, binding.chassis, binding.interface)
     return found
 
 
@@ -207,14 +223,31 @@ def _view(
     known = known_neighbors(seen, [neighbor for neighbor in learned if neighbor.chassis in reached])
     routers = {mac for binding in seen if May.ROUTER in binding.may for mac in binding.macs}
     routers |= {known[ip][0] for ip in network.routers if ip in known}
+    # Of what is learned behind a port that routers may be behind, one that is none is not known from one that is; and
+    # a host that is told that its router is none sends nothing to it any more.
+    behind = {(binding.chassis, binding.interface) for binding in seen if May.ROUTER in binding.may}
+    routers |= {mac for ip, (mac, *place) in known.items() if tuple(place) in behind}
     ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
     own = {mac for port in ports for mac in (*port.macs, *port.shared)}
+    at = {(binding.chassis, binding.interface): binding.ofport for binding in local}
+    declared = declared_neighbors(seen)
+    telling = any(port.tells for port in ports)
     return View(
         network.vni,
         ports,
         tuple(sorted(members.values(), key=lambda member: member.way)),
-        tuple(Known(ip, mac, on == chassis or mac in own, mac in routers) for ip, (mac, on) in sorted(known.items())),
-        tuple(sorted(declared_neighbors(seen))) if not all(port.restricted for port in ports) else (),
+        tuple(
+            Known(
+                ip,
+                mac,
+                mac in own or (ip not in declared and telling),
+                at.get((on, interface), 0),
+                mac in routers,
+                ip not in declared,
+            )
+            for ip, (mac, on, interface) in sorted(known.items())
+        ),
+        tuple(sorted(declared)) if not all(port.restricted for port in ports) else (),
         _asks(network, bindings, known),
         (_gateway(network, known, True), _gateway(network, known, False)),
         network.drops_unknown,
@@ -253,7 +286,7 @@ def _member(here: Chassis, there: Chassis, network: Network, bindings: Sequence[
 
 
 def _asks(
-    network: Network, bindings: Sequence[Binding], known: Mapping[str, tuple[str, str]]
+    network: Network, bindings: Sequence[Binding], known: Mapping[str, Whereabouts]
 ) -> tuple[UnknownNeighbor, UnknownNeighbor]:
     """What becomes of a request for an unknown address, by family."""
     wanted = network.unknown_neighbor
@@ -268,7 +301,7 @@ def _asks(
     return four, six
 
 
-def _gateway(network: Network, known: Mapping[str, tuple[str, str]], ipv4: bool) -> str:
+def _gateway(network: Network, known: Mapping[str, Whereabouts], ipv4: bool) -> str:
     """The MAC of the network's gateway of a family, '' where there is none or it is not known yet."""
     return next((known[ip][0] for ip in network.routers if is_ipv4(ip) == ipv4 and ip in known), "")
 

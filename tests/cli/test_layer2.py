@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from controller.cli.commit import Request, write
+from controller.cli.database import Database
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 from ovsdb.rpc import Connection
-from tests.cli.words import insert, listed, update
+from tests.cli.words import call, insert, listed, options, update
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -192,3 +198,47 @@ def test_show_of_a_trunk_and_of_what_the_controller_says(run: Callable[..., str]
     assert said["network red"] == "no way out"
     assert [place["tag"] for place in json.loads(run("show --format json"))["unresolved"]] == [200]
     assert [place["tag"] for place in json.loads(run("port-show sub1 --format json"))["places"]] == [100]
+
+
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        (
+            "port-set web2 --parent web1 --tag 5",
+            "port-add x --net blue --parent web1 --tag 5",
+            "tag 5 behind 'web1' is taken by port 'x'",
+        ),
+        ("port-add x --net blue --parent web1 --tag 5", "port-del web1", "there is no port 'web1'"),
+        (
+            "port-add x --net blue --parent web1 --tag 5",
+            "port-set web1 --parent web2 --tag 1",
+            "port 'web1' is itself behind 'web2'",
+        ),
+        (
+            "port-set web1 --parent web2 --tag 1",
+            "port-add x --net blue --parent web1 --tag 5",
+            "port 'web1' has ports behind it itself: x",
+        ),
+        ("port-del web1", "port-add x --net blue --parent web1 --tag 5", "port 'web1' has ports behind it: x"),
+        (
+            "net-set red --physical office:1 --gateway-chassis h1",
+            "net-set blue --physical office:1 --gateway-chassis h2",
+            "VLAN 1 of physical network 'office' is that of network 'blue'",
+        ),
+    ],
+)
+def test_what_comes_in_between_is_noticed(served: str, mine: str, theirs: str, said: str) -> None:
+    args = options(mine)
+    module, _, function = args.run.partition(":")
+    tries: list[int] = []
+
+    def verb(draft: Draft) -> None:
+        getattr(import_module(f"controller.cli.{module}"), function)(draft, args)
+        tries.append(1)
+        if len(tries) == 1:
+            assert call(theirs) == 0
+
+    with Database(served) as database, pytest.raises(CommandError, match=re.escape(said)):
+        write(database, verb, Request("test"))
+    assert len(tries) == 1

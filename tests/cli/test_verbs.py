@@ -16,7 +16,9 @@ pytestmark = needs_ovsdb
 @pytest.mark.usefixtures("session")
 def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
     assert run("net-list") == (
-        "NAME  TENANT  VNI  ENCAP  PORTS\nblue  umbra   200  gre    0\nred   acme    100  vxlan  2\n"
+        "NAME  TENANT  VNI  ENCAP  PORTS  MTU  CARRIES\n"
+        "blue  umbra   200  gre    0      -    -\n"
+        "red   acme    100  vxlan  2      -    -\n"
     )
     assert listed(run, "port-list --net red")[1] == {
         "name": "web2",
@@ -68,7 +70,7 @@ def test_changes(run: Callable[..., str]) -> None:
     assert (first["encaps"], first["datapath"], first["controller"]) == (["vxlan", "gre"], "auto", "auto")
     assert first["ovsdb"] == "tcp:[2001:db8::1]:6640"
     run("net-set red --vni 101 --encap gre --tenant other")
-    assert run("net-list --no-headings").splitlines()[1] == "red   other   101  gre    2"
+    assert run("net-list --no-headings").splitlines()[1] == "red   other   101  gre    2      -    -"
 
 
 @pytest.mark.usefixtures("session")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import wire
-from controller.packet_in import MESSAGE_TYPE, Arp, parse_arp, parse_packet_in
+from controller.packet_in import MESSAGE_TYPE, Seen, parse_arp, parse_packet_in
 from flows import text
 from flows.compile import compile
 from flows.flow import (
@@ -87,7 +87,7 @@ def test_a_packet_goes_out_and_comes_in(switch: DummySwitch, copies: Controller)
     assert (read.fields["in_port"], read.fields["metadata"], read.fields[ORIGIN]) == (CONTROLLER_PORT, 100, 1)
     # Open vSwitch 3.1 sends the whole packet, whatever max_len says, with a meter or without.
     assert read.data in (frame, frame[:50])
-    assert parse_arp(read.data) == Arp(1, "02:00:00:00:00:01", "10.0.0.1", "10.0.0.2")
+    assert parse_arp(read.data) == Seen("10.0.0.1", "02:00:00:00:00:01")
 
 
 def agree(switch: DummySwitch, model: Switch, packet: Packet, *, teach: bool = False) -> Trace:

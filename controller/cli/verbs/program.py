@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from controller.cli.verbs.verb import ALONE, Verb, arg
+from controller.cli.verbs.verb import ALONE, DATABASE, Verb, arg
 
 SHOW_JSON: Final = """\
 --format json prints one object:
@@ -39,10 +39,33 @@ LOOK: Final = (
         "check",
         "show how full subnets are, and all that is wrong",
         "check:check",
-        examples=("check", "check --format json", "check > /dev/null || overlayctl show"),
+        (
+            arg("what", nargs="?", choices=("mtu",), help="mtu: what each pair of chassis carries; else all"),
+            arg("--net", metavar="NETWORK", help="with mtu, only this network", complete="Network"),
+        ),
+        examples=("check", "check --format json", "check mtu --net red", "check > /dev/null || overlayctl show"),
         epilog="Wrong are: an alarm, what show lists under Problems, and addresses outside of the subnets.\n"
         "Ports that are plugged in nowhere are listed, and no fault.\n"
+        "check mtu lists each pair of chassis, those that carry least first: encap, VTEPs, the MTU of the\n"
+        "underlay, what the tunnel takes of it, what it carries, and the networks whose MTU fits or does not.\n"
+        "Wrong is an MTU that is more than two chassis with ports of the network carry. Nothing is sent.\n"
         "exit codes: 0 nothing is wrong; 1 something is, or it could not be found out",
+    ),
+    Verb(
+        "drops",
+        "ask what the switches have dropped, and why",
+        "drops:drops",
+        (
+            arg("--chassis", metavar="CHASSIS", help="only at this chassis", complete="Chassis"),
+            arg("--network", metavar="NETWORK", help="only of this network", complete="Network"),
+            arg("--port", metavar="PORT", help="only what this declared port has sent", complete="Port"),
+            arg("--all", action="store_true", help="also what has dropped nothing"),
+            arg("--last", action="store_true", help="what the controller read last, without asking it anew"),
+        ),
+        ("drops", "drops --network red --format json", "drops --chassis h1 --port web1 --all"),
+        kind=DATABASE,
+        epilog="It waits for the controller, which reads the counters of all switches, as long as --timeout says;\n"
+        "exit code 3 when it does not answer. A counter begins anew when its flow is made anew.",
     ),
     Verb(
         "sync",

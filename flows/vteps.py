@@ -1,0 +1,56 @@
+"""Which encap and which two VTEPs a pair of chassis uses, and what their tunnel takes of the underlay's MTU. Pure.
+
+It loads little, for every `overlayctl show` does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+
+from flows.model import Chassis, Encap, Vtep, is_ipv4
+
+ETHERNET: Final = 14
+"""Octets of an Ethernet header without tag."""
+_OUTER: Final = {True: 20, False: 40}
+"""Octets of an IP header, by whether it is IPv4."""
+_INNER: Final = {Encap.VXLAN: 8 + 8 + ETHERNET, Encap.GRE: 8 + ETHERNET}
+"""Octets between that and the inner packet: UDP and VXLAN (RFC 7348), or GRE with a key (RFC 2890); inner Ethernet."""
+
+
+def overhead(encap: Encap, ip: str) -> int:
+    """Octets that a tunnel to that address takes of the underlay's MTU."""
+    return _OUTER[is_ipv4(ip)] + _INNER[encap]
+
+
+def used(one: Chassis, other: Chassis, preferred: Encap) -> tuple[Encap, Vtep, Vtep] | None:
+    """The encap and the two VTEPs by which `one` sends to `other`.
+
+    The preferred encap where both offer it, IPv4 rather than IPv6, which takes more of each packet; then the two
+    VTEPs whose addresses have the most leading bits in common, which are likely to be in one underlay.
+    """
+    found = sorted(
+        (encap != preferred, not is_ipv4(here.ip), -common_bits(here.ip, there.ip), encap, here.ip, there.ip)
+        for encap, here, there in pairs(one, other)
+    )
+    if not found:
+        return None
+    *_, encap, local, remote = found[0]
+    ends = {vtep.ip: vtep for vtep in (*one.vteps, *other.vteps)}
+    return encap, ends[local], ends[remote]
+
+
+def pairs(one: Chassis, other: Chassis) -> Iterator[tuple[Encap, Vtep, Vtep]]:
+    """Each encap and two VTEPs, of one address family, that both offer."""
+    for here in one.vteps:
+        for there in other.vteps:
+            if is_ipv4(here.ip) == is_ipv4(there.ip):
+                for encap in sorted(here.encaps & there.encaps):
+                    yield encap, here, there
+
+
+def common_bits(one: str, other: str) -> int:
+    """How many leading bits two addresses of one family have in common."""
+    width = 32 if is_ipv4(one) else 128
+    return width - (int(ipaddress.ip_address(one)) ^ int(ipaddress.ip_address(other))).bit_length()
