@@ -6,7 +6,7 @@ Flows go out as bytes of our own making; Ryu keeps the connection and hands back
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 from controller import wire
 from flows import text
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
+from flows.meters import MeterPlan, Rate
 from flows.plan import Key, Plan, learned
 from flows.tables import Kind
 
@@ -27,24 +28,29 @@ _CHUNK: Final = 65536
 
 
 def _read_multipart(*read: Any) -> Any:
-    """A multipart reply as Ryu reads it; of flow stats only the fixed part of each entry.
+    """A multipart reply as Ryu reads it; of flow stats only the fixed part of each entry, of meters those like ours.
 
     Ryu would parse match and actions of each flow, at a hundred times the cost, and fail on those it does
     not know.
     """
     datapath, *header, message = read
     part, flags = _MULTIPART.unpack_from(message, ofproto_v1_4.OFP_HEADER_SIZE)
-    if part != ofproto_v1_4.OFPMP_FLOW:
+    if part not in _OWN:
         return _READ_BY_RYU(*read)
-    reply = ofproto_v1_4_parser.OFPFlowStatsReply(datapath)
+    kind, parse = _OWN[part]
+    reply = kind(datapath)
     reply.set_headers(*header)
     reply.set_buf(message)
     reply.flags = flags
-    reply.body = wire.parse_flow_stats(bytes(message[ofproto_v1_4.OFP_MULTIPART_REPLY_SIZE :]))
+    reply.body = parse(bytes(message[ofproto_v1_4.OFP_MULTIPART_REPLY_SIZE :]))
     return reply
 
 
 _MULTIPART: Final = Struct("!HH")
+_OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
+    ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
+    ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
+}
 _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
 ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
 
@@ -63,25 +69,42 @@ class Channel:
 
     def read(self) -> set[Key]:
         """The keys of our flows on the switch, without those it learned. Raises ChannelError."""
-        return {stats.key for stats in self._stats(OWNER_COOKIE, OWNER_MASK) if not learned(stats.key)}
+        return {stats.key for stats in self.stats() if not learned(stats.key)}
 
-    def counted(self, kind: Kind) -> dict[Key, int]:
-        """How many packets each flow of a kind has met. Raises ChannelError."""
-        stats = self._stats(OWNER_COOKIE | kind << KIND_SHIFT, OWNER_MASK | 0xFF << KIND_SHIFT)
-        return {each.key: each.packets for each in stats}
+    def stats(self, kind: Kind | None = None) -> list[wire.FlowStats]:
+        """Our flows on the switch with their counters, those of one kind where one is named. Raises ChannelError."""
+        cookie, mask = OWNER_COOKIE, OWNER_MASK
+        if kind is not None:
+            cookie, mask = cookie | kind << KIND_SHIFT, mask | 0xFF << KIND_SHIFT
+        return [row for part in self._ask(lambda xid: wire.flow_stats_request(xid, cookie, mask)) for row in part]
 
-    def _stats(self, cookie: int, mask: int) -> Iterator[wire.FlowStats]:
-        """The flows whose cookie agrees with another in the bits of a mask."""
-        xid, replies = self._expect()
-        try:
-            self._send(wire.flow_stats_request(xid, cookie, mask))
-            while True:
-                message = self._wait(replies)
-                yield from message.body
-                if not message.flags & ofproto_v1_4.OFPMPF_REPLY_MORE:
-                    return
-        finally:
-            del self._replies[xid]
+    def read_meters(self) -> dict[int, Rate | None]:
+        """All meters on the switch, as `meters.Found`. Raises ChannelError."""
+        found: dict[int, Rate | None] = {}
+        for part in self._ask(wire.meter_config_request):
+            found.update(part)
+        return found
+
+    def change_meters(self, plan: MeterPlan) -> dict[int, str]:
+        """Add and change meters; those that were refused, with the reason, by id. Raises ChannelError."""
+        steps = [(wire.METER_ADD, *add) for add in plan.adds] + [
+            (wire.METER_MODIFY, *change) for change in plan.changes
+        ]
+        if not steps:
+            return {}
+        errors = self._send_all(
+            (wire.meter_mod(command, id, *rate, xid=xid), xid) for (command, id, rate), xid in self._numbered(steps)
+        )
+        refused = {steps[place][1]: reason for place, reason in errors.items()}
+        for id, reason in sorted(refused.items()):
+            LOG.error("%s: meter %d refused (%s)", self._datapath.address[0], id, reason)
+        return refused
+
+    def delete_meters(self, plan: MeterPlan) -> None:
+        """Delete meters; the flows that used them must be gone. Raises ChannelError."""
+        if plan.deletes:
+            numbered = self._numbered(plan.deletes)
+            self._send_all((wire.meter_mod(wire.METER_DELETE, id, xid=xid), xid) for id, xid in numbered)
 
     def apply(self, plan: Plan) -> dict[Key, str]:
         """Send adds, a barrier, deletes, a barrier; the flows that were refused, with the reason, by key.
@@ -112,7 +135,7 @@ class Channel:
         self._datapath.close()
 
     def on_reply(self, message: Any) -> None:
-        """Take a flow stats or barrier reply."""
+        """Take a reply: of flow stats, meters, or to a barrier."""
         waiting = self._replies.get(message.xid)
         if waiting is not None:
             waiting.put(message)
@@ -151,6 +174,19 @@ class Channel:
         finally:
             del self._replies[xid]
         return {xids[xid]: reason for xid, reason in self._refused.items() if xid in xids}
+
+    def _ask(self, request: Callable[[int], bytes]) -> Iterable[Any]:
+        """The bodies of all parts of the answer to a multipart request, which is made with its number."""
+        xid, replies = self._expect()
+        try:
+            self._send(request(xid))
+            while True:
+                message = self._wait(replies)
+                yield message.body
+                if not message.flags & ofproto_v1_4.OFPMPF_REPLY_MORE:
+                    return
+        finally:
+            del self._replies[xid]
 
     def _expect(self) -> tuple[int, hub.Queue]:
         xid = self._next_xid()

@@ -22,6 +22,7 @@ BARRIER_REPLY: Final = 21
 """Message types (OpenFlow 1.4, section 7.1)."""
 NEWEST: Final = 0x06
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER_CONFIG: Final = 10
 MULTIPART_PORT_DESC: Final = 13
 EARLY_MAX: Final = 1024
 """The most bytes of a message before the switch is admitted: a hello takes 16, a features reply 32."""
@@ -36,7 +37,8 @@ _PAIR: Final = Struct("!HH")
 _LONG: Final = Struct("!I")
 _DATAPATH: Final = Struct("!Q")
 _PACKET_IN_MATCH: Final = 24
-_FLOW_STATS_MIN: Final = 56
+_ENTRIES: Final = {MULTIPART_FLOW: ("flow statistics", 56), MULTIPART_METER_CONFIG: ("meters", 8)}
+"""The lists that are handed on, and the fewest bytes that an entry has."""
 
 
 class MalformedError(ValueError):
@@ -173,12 +175,13 @@ def _multipart(message: bytes) -> bytes:
     if kind == MULTIPART_PORT_DESC:
         version, type_, _, xid = _HEADER.unpack_from(message)
         return _HEADER.pack(version, type_, 16, xid) + message[8:16]
-    if kind != MULTIPART_FLOW:
+    if kind not in _ENTRIES:
         return b""
+    what, least = _ENTRIES[kind]
     place = 16
     while place < len(message):
         size, _ = _PAIR.unpack_from(message, place)
-        if size < _FLOW_STATS_MIN or size % 8 or place + size > len(message):
-            raise MalformedError(f"flow statistics with an entry of {size} bytes")
+        if size < least or size % 8 or place + size > len(message):
+            raise MalformedError(f"{what} with an entry of {size} bytes")
         place += size
     return message

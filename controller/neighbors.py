@@ -168,11 +168,11 @@ class Neighbors:
         return found
 
     def restore(self, neighbors: Iterable[Neighbor], seen: Mapping[Address, int]) -> None:
-        """Begin with what was written down. Each has its time from now on, but they are not all asked at once."""
+        """Begin with what was written down. Each has its time from now on; not all are asked at once."""
         ordered = sorted(neighbors, key=lambda neighbor: (neighbor.network, neighbor.ip))
         for number, neighbor in enumerate(ordered):
             key = (neighbor.network, neighbor.ip)
-            silent = self.age / 2 * number / len(ordered)
+            silent = -self.age / 4 * number / len(ordered)
             self._put(key, _Learned(neighbor, silent, since=seen.get(key, 0)))
 
     def keep(self, bindings: Iterable[Binding]) -> None:

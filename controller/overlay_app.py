@@ -196,7 +196,10 @@ class OverlayApp(app_manager.RyuApp):
         self._reconcilers[name].attach(channel)
         self._state.connect(name, True)
 
-    @set_ev_cls([ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPBarrierReply], MAIN_DISPATCHER)
+    @set_ev_cls(
+        [ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPMeterConfigStatsReply, ofp_event.EventOFPBarrierReply],
+        MAIN_DISPATCHER,
+    )
     def _on_reply(self, event: Any) -> None:
         _, channel = self._channels.get(event.msg.datapath, (None, None))
         if channel is not None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final
 
 from ryu.lib import hub
 
 from controller.channel import Channel, ChannelError
+from controller.drops import drops
 from controller.state import State
-from flows import probe, text
+from flows import meters, probe, text
 from flows.compile import Cache, compile, notice
+from flows.flow import Flow
 from flows.plan import Key, plan
 from flows.tables import Kind
 
@@ -34,6 +37,7 @@ class Reconciler:
         self._cache: Cache = {}
         self._channel: Channel | None = None
         self._installed: set[Key] | None = None
+        self._meters: dict[int, meters.Rate | None] = {}
         self._warmed: frozenset[probe.Way] = frozenset()
         self._read_at = monotonic()
         self._listened_at = monotonic()
@@ -86,11 +90,16 @@ class Reconciler:
         if channel is None or remembered is None:
             return
         try:
-            found = channel.read()
+            found, found_meters = channel.read(), channel.read_meters()
         except ChannelError as error:
             LOG.warning("%s: %s", self.chassis, error)
             return
-        if found != remembered and channel is self._channel and remembered is self._installed:
+        if channel is not self._channel or remembered is not self._installed:
+            return
+        if meters.of_ours(found_meters) != meters.of_ours(self._meters):
+            LOG.warning("%s: meters changed by somebody else", self.chassis)
+        self._meters = found_meters
+        if found != remembered:
             gone, strange = len(remembered - found), len(found - remembered)
             LOG.warning("%s: flows changed by somebody else: %d gone, %d added", self.chassis, gone, strange)
             self._installed = found
@@ -106,9 +115,9 @@ class Reconciler:
             return
         counted: Counter[tuple[int, str]] = Counter()
         try:
-            for key, packets in channel.counted(Kind.NOTICED).items():
-                if key in whose:
-                    counted[whose[key]] += packets
+            for row in channel.stats(Kind.NOTICED):
+                if row.key in whose:
+                    counted[whose[row.key]] += row.packets
             for frame, actions in state.listen(self.chassis, counted, monotonic()):
                 channel.send_packet(frame, actions)
         except ChannelError as error:
@@ -124,23 +133,46 @@ class Reconciler:
         if self.chassis not in overlay.chassis:
             return
         if self._installed is None:
-            installed = channel.read()
+            installed, self._meters = channel.read(), channel.read_meters()
             LOG.info("%s: connected, %d of our flows found", self.chassis, len(installed))
             self._installed = installed
         desired = compile(overlay, self.chassis, self._cache)
-        todo = plan(desired, self._installed)
-        refused: dict[Key, str] = {}
+        try:
+            needed = meters.needed(desired)
+        except ValueError as error:
+            LOG.error("%s: nothing is changed: %s", self.chassis, error)
+            return
+        metering = meters.plan(needed, self._meters)
+        unmetered = self._change_meters(channel, metering)
+        refused, wanted = _without(desired, unmetered)
+        todo = plan(wanted, self._installed)
         if todo:
-            refused = channel.apply(todo)
-            self._installed |= {flow.key for flow in todo.adds if flow.key not in refused}
+            by_switch = channel.apply(todo)
+            self._installed |= {flow.key for flow in todo.adds if flow.key not in by_switch}
             self._installed -= set(todo.deletes)
             LOG.info("%s: %d flows added, %d deleted", self.chassis, len(todo.adds), len(todo.deletes))
+            refused |= {flow: by_switch[flow.key] for flow in todo.adds if flow.key in by_switch}
+        channel.delete_meters(metering)
+        for id in metering.deletes:
+            del self._meters[id]
         if known.plugged.datapath_type == "netdev":
             self._warm(channel)
-        named = tuple(
-            f"flow refused ({refused[flow.key]}): {text.text(flow)}" for flow in todo.adds if flow.key in refused
-        )
+        named = tuple(f"flow refused ({reason}): {text.text(flow)}" for flow, reason in refused.items())
         state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
+        asked = state.asked_to_count(self.chassis)
+        if asked:
+            by_key = {flow.key: flow for flow in desired}
+            state.count(self.chassis, asked, drops(self.chassis, overlay, by_key, channel.stats()))
+
+    def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
+        """Let the switch have the meters that flows need; why it can't, by id."""
+        refused = channel.change_meters(metering)
+        self._meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in refused}
+        changed = len(metering.adds) + len(metering.changes) - len(refused)
+        if changed or metering.deletes:
+            LOG.info("%s: %d meters set, %d to delete", self.chassis, changed, len(metering.deletes))
+        taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
+        return refused | dict.fromkeys(metering.taken, taken)
 
     def _warm(self, channel: Channel) -> None:
         """Send a probe through each new tunnel.
@@ -151,3 +183,16 @@ class Reconciler:
         for way in sorted(ways - self._warmed):
             channel.send_packet(probe.FRAME, probe.actions(way))
         self._warmed = ways
+
+
+def _without(desired: Iterable[Flow], unmetered: Mapping[int, str]) -> tuple[dict[Flow, str], list[Flow]]:
+    """Flows whose meters were refused, and why; and the others. A switch takes no flow whose meter it does not have."""
+    refused: dict[Flow, str] = {}
+    others = []
+    for flow in desired:
+        missing = sorted(meters.used(flow).keys() & unmetered.keys()) if unmetered else []
+        if missing:
+            refused[flow] = f"meter {missing[0]}: {unmetered[missing[0]]}"
+        else:
+            others.append(flow)
+    return refused, others

@@ -38,11 +38,19 @@ PACKET_OUT: Final = 13
 FLOW_MOD: Final = 14
 MULTIPART_REQUEST: Final = 18
 BARRIER_REQUEST: Final = 20
+METER_MOD: Final = 29
 """Message types (section 7.1)."""
 ADD: Final = 0
 DELETE: Final = 3
 """Flow mod commands; DELETE is the one that is not strict (section 7.3.4.1)."""
+METER_ADD: Final = 0
+METER_MODIFY: Final = 1
+METER_DELETE: Final = 2
+"""Meter mod commands (section 7.3.4.4)."""
+ALL_METERS: Final = 0xFFFFFFFF
+"""OFPM_ALL."""
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER_CONFIG: Final = 10
 ALL_TABLES: Final = 0xFF
 ANY: Final = 0xFFFFFFFF
 """OFPP_ANY, OFPG_ANY."""
@@ -58,6 +66,15 @@ _FLOW_MOD: Final = Struct("!BBHIQQBBHHHIIIHH")
 _FLOW_STATS_REQUEST: Final = Struct("!BBHIHH4xB3xII4xQQ")
 _PACKET_OUT: Final = Struct("!BBHIIIH6x")
 _FLOW_STATS: Final = Struct("!HBx4x4xH2x2x2x2x2xQQQ")
+_METER_MOD: Final = Struct("!BBHIHHI")
+_METER_BAND: Final = Struct("!HHII4x")
+_METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
+_METER_CONFIG: Final = Struct("!HHI")
+_PACKETS_WITH_BURST: Final = 6
+"""OFPMF_PKTPS and OFPMF_BURST."""
+_COUNTED: Final = 8
+"""OFPMF_STATS, which a switch may add."""
+_BAND_DROP: Final = 1
 _PAIR: Final = Struct("!HH")
 _LONG: Final = Struct("!I")
 _APPLY_ACTIONS: Final = Struct("!HH4x")
@@ -267,6 +284,21 @@ def flow_mod_delete(key: tuple[int, int, int], xid: int = 0) -> bytes:
     return head + body
 
 
+def meter_mod(command: int, id: int, rate: int = 0, burst: int = 0, xid: int = 0) -> bytes:
+    """A meter mod (section 7.3.4.4): its one band drops what is beyond `rate` packets per second and `burst` at once.
+
+    To delete it, no band is given.
+    """
+    band = b"" if command == METER_DELETE else _METER_BAND.pack(_BAND_DROP, _METER_BAND.size, rate, burst)
+    length = _METER_MOD.size + len(band)
+    return _METER_MOD.pack(VERSION, METER_MOD, length, xid, command, _PACKETS_WITH_BURST, id) + band
+
+
+def meter_config_request(xid: int) -> bytes:
+    """A request for the configuration of all meters (section 7.3.5.11)."""
+    return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER_CONFIG, 0, ALL_METERS)
+
+
 def barrier_request(xid: int) -> bytes:
     """A barrier request (section 7.3.7): answered when all before it has been done."""
     return _HEADER.pack(VERSION, BARRIER_REQUEST, 8, xid)
@@ -290,6 +322,29 @@ def packet_out(data: bytes, actions: Iterable[Action], xid: int = 0) -> bytes:
         raise ValueError(f"a packet-out of {length} bytes; {LONGEST} is the most")
     head = _PACKET_OUT.pack(VERSION, PACKET_OUT, length, xid, NO_BUFFER, CONTROLLER_PORT, len(packed))
     return head + packed + data
+
+
+def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
+    """The meters of a multipart reply by their ids, `body` being the message from byte 16 on (section 7.3.5.11).
+
+    (rate, burst) of those that do nothing but drop what is beyond so many packets, None for any other. Raises
+    ValueError when the lengths do not add up.
+    """
+    found: dict[int, tuple[int, int] | None] = {}
+    offset, end = 0, len(body)
+    while offset < end:
+        if end - offset < _METER_CONFIG.size:
+            raise ValueError(f"{end - offset} bytes at {offset} are no meter")
+        length, flags, id = _METER_CONFIG.unpack_from(body, offset)
+        if length < _METER_CONFIG.size or length % 8 or length > end - offset:
+            raise ValueError(f"a meter at {offset} claims a length of {length} in {end} bytes")
+        found[id] = None
+        if length == _METER_CONFIG.size + _METER_BAND.size and flags & ~_COUNTED == _PACKETS_WITH_BURST:
+            kind, size, rate, burst = _METER_BAND.unpack_from(body, offset + _METER_CONFIG.size)
+            if (kind, size) == (_BAND_DROP, _METER_BAND.size):
+                found[id] = (rate, burst)
+        offset += length
+    return found
 
 
 class FlowStats(NamedTuple):

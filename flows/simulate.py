@@ -245,7 +245,7 @@ class _Passage:
 
     def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int]) -> None:
         self.tables = tables
-        self.packet, self.unseen = _seen(packet)
+        self.packet, self.unseen = seen(packet)
         self.steps: list[tuple[Table, Flow | None]] = []
         self.outputs: list[Sent] = []
         self.copies: list[Copy] = []
@@ -331,16 +331,16 @@ def _tpid(ethertype: int) -> int:
     return 0 if ethertype == _VLAN else ethertype
 
 
-def _seen(packet: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+def seen(packet: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """What Open vSwitch sees of a packet, and what it does not: behind one tag it looks at no further one.
 
     Of the second tag it sees the EtherType, as if that were the packet's (ovs-vswitchd.conf.db(5), `vlan-limit`).
     """
     if not packet.get("inner_tci", 0) & TAG_PRESENT:
         return packet, {}
-    seen = {"eth_src", "eth_dst", "vlan_tci", "vlan_tpid", "octets", *STATE}
-    unseen = {name: value for name, value in packet.items() if name not in seen}
-    rest = {name: value for name, value in packet.items() if name in seen}
+    before = {"eth_src", "eth_dst", "vlan_tci", "vlan_tpid", "octets", *STATE}
+    unseen = {name: value for name, value in packet.items() if name not in before}
+    rest = {name: value for name, value in packet.items() if name in before}
     return {**rest, "eth_type": packet.get("inner_tpid", 0) or _VLAN}, unseen
 
 

@@ -77,6 +77,14 @@ def test_what_nobody_asked_for_is_left_out() -> None:
     assert admitted().feed(ports) == [message(19, struct.pack("!HH4x", 13, 0))]
 
 
+METERS = message(19, struct.pack("!HH4x", 10, 0) + struct.pack("!HHIHHII4x", 24, 6, 5, 1, 16, 100, 50) * 2)
+
+
+def test_meters_are_handed_on_whole() -> None:
+    assert admitted().feed(METERS) == [METERS]
+    assert Framing().feed(METERS) == []
+
+
 LIES = {
     "a message of no length": message(0, length=0),
     "a message of less than a header": message(0, length=7),
@@ -101,6 +109,10 @@ LIES_ADMITTED = {
     "flow statistics of no length": message(19, struct.pack("!HH4x", 1, 0) + bytes(56)),
     "flow statistics that are too long": message(19, struct.pack("!HH4xH", 1, 0, 600) + bytes(62)),
     "flow statistics that end early": message(19, struct.pack("!HH4x", 1, 0) + b"\0"),
+    "a meter of no length": message(19, struct.pack("!HH4x", 10, 0) + bytes(8)),
+    "a meter that is too long": message(19, struct.pack("!HH4xHHI", 10, 0, 24, 6, 5)),
+    "a meter of an odd length": message(19, struct.pack("!HH4xHHI", 10, 0, 12, 6, 5) + bytes(4)),
+    "meters that end early": message(19, struct.pack("!HH4x", 10, 0) + b"\0"),
     "a multipart reply without a type": message(19),
     "another version": message(21, version=4),
 }
@@ -130,7 +142,7 @@ chance = random.Random(int(sys.argv[1]))
 flow = struct.pack("!HBBIIHHHHH4xQQQHH4x", 56, 0, 0, 1, 0, 9, 0, 0, 0, 0, 1, 2, 3, 1, 4)
 seeds = [HELLO, message(2, b"x" * 9), packet_in(IN_PORT + METADATA), packet_in(IN_PORT),
          message(19, struct.pack("!HH4x", 1, 0) + flow * 3), message(19, struct.pack("!HH4x", 13, 0) + bytes(144)),
-         message(21), message(1, struct.pack("!HH", 1, 2) + bytes(20)), message(12, bytes(80)), features(1)]
+         METERS, message(21), message(1, struct.pack("!HH", 1, 2) + bytes(20)), message(12, bytes(80)), features(1)]
 parsed = 0
 for number in range(int(sys.argv[2])):
     sent = bytearray(chance.choice(seeds))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.packet_in import Arp
-from controller.state import NEIGHBORS_PER_PORT, State
+from controller.neighbors import NEIGHBORS_PER_PORT
+from controller.packet_in import Seen
+from controller.state import State
 from flows.compile import compile
-from flows.model import Chassis, Encap, Network, Plug, Port, Vtep
+from flows.model import Chassis, Encap, Network, Pair, Plug, Port, Vtep
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
 CHASSIS = {
@@ -39,8 +42,8 @@ def store(*plugs: Plug, last: LastKnown | None = None) -> State:
     return state
 
 
-def arp(spa: str, sha: str) -> Arp:
-    return Arp(2, sha, spa, "10.0.0.250")
+def arp(spa: str, sha: str) -> Seen:
+    return Seen(spa, sha)
 
 
 def neighbors(state: State) -> dict[str, str]:
@@ -76,7 +79,7 @@ def test_an_undeclared_port_tells_of_its_neighbors() -> None:
         (("h7", 9), arp("10.0.0.9", UNKNOWN)),
     ],
 )
-def test_who_may_not_tell(place: tuple[str, int], told: Arp) -> None:
+def test_who_may_not_tell(place: tuple[str, int], told: Seen) -> None:
     state = store(WEB1, FREE)
     state.see(*place, told)
     assert neighbors(state) == {}
@@ -97,9 +100,16 @@ def test_a_declared_port_that_sends_from_another_mac_is_said_until_it_is_set_rig
     assert state.status(now=131.0).bindings["h1", "vm1", 0].error == ""
 
 
-def test_a_declared_port_may_tell_of_a_further_address_of_its_own() -> None:
+def test_a_declared_port_may_tell_of_what_it_is_allowed_besides() -> None:
     state = store(WEB1)
-    state.see("h1", 1, arp("10.0.0.100", "02:00:00:00:00:01"))
+    further = arp("10.0.0.100", "02:00:00:00:00:01")
+    state.see("h1", 1, further, now=1.0)
+    assert neighbors(state) == {}
+    said = state.status(now=1.0).bindings["h1", "vm1", 0].error
+    assert said.endswith("if it may: overlayctl port-set web1 --allow 10.0.0.100")
+    allowed = replace(PORTS["web1"], pairs=(Pair("10.0.0.100"),))
+    state.declare(declared(ports={**PORTS, "web1": allowed}), LastKnown())
+    state.see("h1", 1, further)
     assert neighbors(state) == {"10.0.0.100": "02:00:00:00:00:01"}
 
 

@@ -254,6 +254,38 @@ def test_requests_are_what_ryu_encodes() -> None:
     assert wire.packet_out(b"x" * 60, actions, 5) == _serialized(sent, 5)
 
 
+@given(st.sampled_from([wire.METER_ADD, wire.METER_MODIFY]), *[st.integers(1, 0xFFFFFFFF)] * 3)
+def test_meter_mods_are_what_ryu_encodes(command: int, id: int, rate: int, burst: int) -> None:
+    flags = ofp.OFPMF_PKTPS | ofp.OFPMF_BURST
+    band = ryu.OFPMeterBandDrop(rate, burst)
+    expected = ryu.OFPMeterMod(DATAPATH, command, flags, id, [band])
+    assert wire.meter_mod(command, id, rate, burst, 3) == _serialized(expected, 3)
+    expected = ryu.OFPMeterMod(DATAPATH, ofp.OFPMC_DELETE, flags, id, [])
+    assert wire.meter_mod(wire.METER_DELETE, id, xid=3) == _serialized(expected, 3)
+    asked = ryu.OFPMeterConfigStatsRequest(DATAPATH, 0, ofp.OFPM_ALL)
+    assert wire.meter_config_request(3) == _serialized(asked, 3)
+
+
+def _meter(id: int, rate: int, burst: int, *, flags: int = 6, kind: int = 1, bands: int = 1) -> bytes:
+    """A meter as a switch sends its configuration (section 7.3.5.11)."""
+    band = struct.pack("!HHII4x", kind, 16, rate, burst)
+    return struct.pack("!HHI", 8 + 16 * bands, flags, id) + band * bands
+
+
+def test_meters_are_read_and_those_like_ours_known() -> None:
+    ours = _meter(5, 100, 50) + _meter(65541, 10, 20, flags=14)
+    others = _meter(6, 1, 1, flags=5) + _meter(7, 1, 1, flags=2) + _meter(8, 1, 1, kind=2) + _meter(9, 1, 1, bands=2)
+    read = wire.parse_meter_config(ours + others + _meter(10, 0, 0, bands=0))
+    assert read == {5: (100, 50), 65541: (10, 20), **dict.fromkeys((6, 7, 8, 9, 10))}
+    assert wire.parse_meter_config(b"") == {}
+
+
+@pytest.mark.parametrize("wrong", [_meter(5, 1, 1)[:-1], _meter(5, 1, 1) + b"1234567", bytes(8), b"\0\x0c" + bytes(30)])
+def test_meters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
+    with pytest.raises(ValueError, match="meter"):
+        wire.parse_meter_config(wrong)
+
+
 def test_what_does_not_fit_in_a_message_is_refused() -> None:
     long = flow(FLOOD, Kind.FLOOD_FROM_PORT, 1, {}, [f.Output(1)] * 4096)
     with pytest.raises(ValueError, match="do not fit in a flow mod"):

@@ -87,6 +87,7 @@ _MOVES = (
     ("vlan_tci", "reg3", 16),
     ("reg2", "reg4", 7),
 )
+_MOST_TAGS = 2
 _LEARNED = ("metadata", "eth_dst", "eth_src", *_TUNNEL, *_REGISTERS)
 _LEARNED_FROM = ("metadata", "eth_src", "in_port", "tun_id", "tun_src", "reg0")
 _LEARNED_WIDE = ("tun_ipv6_src", "tun_ipv6_dst")
@@ -156,6 +157,19 @@ def _meter(id: int) -> tuple[int, int, int]:
 METERS = st.integers(1, 131072).map(_meter)
 
 
+def _tagged(actions: Iterable[Action], match: Match) -> list[Action]:
+    """Actions without those that a switch refuses: to take off a tag that may not be there, and to put on a third."""
+    said = match.get("vlan_tci", 0)
+    tags = 1 if (said[0] if isinstance(said, tuple) else said) in range(0x1000, 0x10000) else 0
+    done: list[Action] = []
+    for action in actions:
+        step = {PushVlan: 1, PopVlan: -1}.get(type(action), 0)
+        if 0 <= tags + step <= _MOST_TAGS:
+            tags += step
+            done.append(action)
+    return done
+
+
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
     """A flow of any table with any match that the table declares and any actions."""
@@ -178,7 +192,7 @@ def flows(draw: st.DrawFn) -> Flow:
     if table.next:
         kinds.append(st.sampled_from(table.next).map(lambda name: Resubmit(BY_NAME[name])))
     kinds += [_learn(BY_NAME[name]) for name in table.teaches]
-    actions = draw(st.lists(st.one_of(kinds), max_size=6))
+    actions = _tagged(draw(st.lists(st.one_of(kinds), max_size=6)), match)
     if draw(st.integers(0, 4)) == 0:
         actions.insert(0, Meter(*draw(METERS)))
     if table.next and draw(st.booleans()):

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from controller import wire
 from flows.fields import FIELDS
 from flows.flow import Flow
 from flows.model import TUNNELS
-from flows.simulate import Packet
+from flows.simulate import Packet, seen
+from flows.tables import TAG_PRESENT
+from tests.vocabulary import meters
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 BRIDGE = "br-int"
@@ -37,8 +39,8 @@ class RealOutput:
     """A packet out of an ofport, as the datapath would send it; tunnel end and key only where there are."""
 
     port: int
-    tunnel: tuple[int, int] | None
-    """(tun_id, tun_dst)."""
+    tunnel: tuple[int, ...] | None
+    """(tun_id, its source and destination of IPv4, those of IPv6)."""
     packet: Packet
 
 
@@ -99,10 +101,16 @@ class DummySwitch:
         """Replaces all flows by these, sent as `controller.wire` encodes them; none may be refused."""
         self.ofctl("del-flows")
         rows = list(flows)
+        self.install_meters(meters(rows))
         refused = self.openflow(b"".join(wire.flow_mod_add(flow, n) for n, flow in enumerate(rows)))
         for message in refused:
             place = int.from_bytes(message[4:8], "big")
             raise AssertionError(f"refused {message[8:12].hex()}: {rows[place]}")
+
+    def install_meters(self, wanted: Mapping[int, tuple[int, int]]) -> None:
+        """Replaces all meters by these; none may be refused."""
+        adds = [wire.meter_mod(wire.METER_ADD, id, rate, burst) for id, (rate, burst) in sorted(wanted.items())]
+        assert self.openflow(wire.meter_mod(wire.METER_DELETE, wire.ALL_METERS) + b"".join(adds)) == []
 
     def ofctl(self, command: str, *arguments: str, stdin: str = "") -> str:
         """The output of an `ovs-ofctl` command on the bridge."""
@@ -114,48 +122,116 @@ class DummySwitch:
 
     def trace(self, packet: Packet, *, teach: bool = False) -> RealTrace:
         """What it would do with a packet; what it then does when it is to learn from it."""
-        values = dict(packet.items)
-        written = ",".join(f"{name}={FIELDS[name].text(values[name])}" for name in FIELDS if name in values)
+        values, _ = seen(dict(packet.items))
+        fields = [(FIELDS[name], values[name]) for name in FIELDS if name in values]
+        written = ",".join(f"{field.name}={_FRAGMENTS.get(value, '')}" if field.name == "ip_frag" else
+                           f"{field.name}={field.text(value)}" for field, value in fields)  # fmt: skip
         answer = self.appctl("ofproto/trace", BRIDGE, written, *(["-generate"] if teach else []))
-        steps = tuple(
-            (int(table), None if "No match" in rest else _cookie(rest))
-            for table, rest in re.findall(r"^ *(\d+)\. (.*)$", answer, re.MULTILINE)
-        )
         found = re.search(r"^Datapath actions: (.*)$", answer, re.MULTILINE)
         assert found, answer
-        return self._read(steps, found[1], packet)
+        measured = re.search(r"check_pkt_len\(size=(\d+)", found[1])
+        larger = measured is not None and packet["octets"] > int(measured[1])
+        reading = _Reading(self._ofports, packet, larger)
+        reading.read(found[1])
+        return RealTrace(_steps(answer, larger), tuple(reading.outputs), tuple(reading.copies))
 
-    def _read(self, steps: tuple[tuple[int, int | None], ...], actions: str, packet: Packet) -> RealTrace:
-        outputs: list[RealOutput] = []
-        copies: list[tuple[int, int]] = []
-        tunnel: tuple[int, int] | None = None
-        on_wire = packet.on_wire()
+
+_FRAGMENTS = {1: "first", 3: "later"}
+
+
+def _steps(answer: str, larger: bool) -> tuple[tuple[int, int | None], ...]:
+    """The lookups of a trace. Of a packet whose length is measured it shows both ways, one further in."""
+    rows: list[tuple[int, tuple[int, int | None]]] = []
+    measured: tuple[int, int] | None = None
+    for line in answer.splitlines():
+        found = re.match(r"( *)(\d+)\. (.*)$", line)
+        if found:
+            rows.append((len(found[1]), (int(found[2]), None if "No match" in found[3] else _cookie(found[3]))))
+        elif line.strip().startswith("check_pkt_larger("):
+            measured = (len(rows), rows[-1][0])
+    if measured is None:
+        return tuple(step for _, step in rows)
+    place, depth = measured
+    return tuple(step for at, (deep, step) in enumerate(rows) if at < place or (deep > depth + 1) == larger)
+
+
+class _Reading:
+    """Datapath actions, as they are done one after the other."""
+
+    def __init__(self, ofports: dict[int, int], packet: Packet, larger: bool) -> None:
+        self._ofports = ofports
+        self._larger = larger
+        self._on_wire = packet.on_wire()
+        self._tunnel: tuple[int, ...] | None = None
+        self.outputs: list[RealOutput] = []
+        self.copies: list[tuple[int, int]] = []
+
+    def read(self, actions: str) -> None:
+        """Adds what they send and copy."""
         for action in _split(actions):
-            if action.isdigit():
-                port = self._ofports[int(action)]
-                into = tunnel if port in _TUNNEL_OFPORTS else None
-                outputs.append(RealOutput(port, into, on_wire))
-            elif action.startswith("set(tunnel("):
-                values = _arguments(action)
-                tunnel = (int(values.get("tun_id", "0"), 0), FIELDS["tun_dst"].value(values["dst"]))
-            elif action.startswith(("set(eth(", "set(arp(")):
-                on_wire = on_wire.but(**_written(action))
-            elif action.startswith("userspace("):
-                values = _arguments(action.removeprefix("userspace("))
-                copies.append((int(values["rule_cookie"], 16), int(values["max_len"])))
-            else:
-                assert action == "drop", f"an action that is not known here: {action}"
-        return RealTrace(steps, tuple(outputs), tuple(copies))
+            self._one(action)
+
+    def _one(self, action: str) -> None:
+        if action.isdigit():
+            port = self._ofports[int(action)]
+            into = self._tunnel if port in _TUNNEL_OFPORTS else None
+            self.outputs.append(RealOutput(port, into, self._on_wire.on_wire()))
+        elif action.startswith("set(tunnel("):
+            values = _arguments(action)
+            ends = [("tun_src", "src"), ("tun_dst", "dst"), ("tun_ipv6_src", "ipv6_src"), ("tun_ipv6_dst", "ipv6_dst")]
+            numbers = [FIELDS[name].value(values.get(said, 0)) for name, said in ends]
+            self._tunnel = (int(values.get("tun_id", "0"), 0), *numbers)
+        elif action.startswith("set("):
+            self._on_wire = self._on_wire.but(**_written(action))
+        elif action.startswith("push_vlan("):
+            self._push(_arguments(action))
+        elif action == "pop_vlan":
+            packet = self._on_wire
+            inner = {"vlan_tci": packet["inner_tci"], "vlan_tpid": packet["inner_tpid"]}
+            longer = {"octets": packet["octets"] - 4} if packet["octets"] else {}
+            self._on_wire = packet.but(**inner, inner_tci=0, inner_tpid=0, **longer)
+        elif action.startswith("check_pkt_len("):
+            inside = dict(part.split("(", 1) for part in _split(_inside(action)) if "(" in part)
+            self.read(inside["gt" if self._larger else "le"].removesuffix(")"))
+        elif action.startswith("sample(sample=100.0%,actions("):
+            self.read(_inside(action.removeprefix("sample(sample=100.0%,").removesuffix(")")))
+        elif action.startswith("userspace("):
+            values = _arguments(action.removeprefix("userspace("))
+            self.copies.append((int(values["rule_cookie"], 16), int(values["max_len"])))
+        else:
+            assert action == "drop" or action.startswith("meter("), f"an action that is not known here: {action}"
+
+    def _push(self, said: dict[str, str]) -> None:
+        packet = self._on_wire
+        before = {"inner_tci": packet["vlan_tci"], "inner_tpid": packet["vlan_tpid"]}
+        tpid = int(said.get("tpid", "0x8100"), 16)
+        tag = {"vlan_tci": TAG_PRESENT | int(said["vid"]) | int(said["pcp"]) << 13}
+        longer = {"octets": packet["octets"] + 4} if packet["octets"] else {}
+        self._on_wire = packet.but(**before, **tag, vlan_tpid=0 if tpid == 0x8100 else tpid, **longer)
 
 
-_ETH = {"src": "eth_src", "dst": "eth_dst"}
-_ARP = {"sip": "arp_spa", "tip": "arp_tpa", "op": "arp_op", "sha": "arp_sha", "tha": "arp_tha"}
+_SET = {
+    "eth": {"src": "eth_src", "dst": "eth_dst"},
+    "arp": {"sip": "arp_spa", "tip": "arp_tpa", "op": "arp_op", "sha": "arp_sha", "tha": "arp_tha"},
+    "ipv4": {"src": "ip_src", "dst": "ip_dst", "ttl": "nw_ttl"},
+    "ipv6": {"src": "ipv6_src", "dst": "ipv6_dst", "hlimit": "nw_ttl"},
+    "udp": {"src": "udp_src", "dst": "udp_dst"},
+    "icmpv6": {"type": "icmpv6_type"},
+    "nd": {"target": "nd_target", "sll": "nd_sll", "tll": "nd_tll"},
+    "nd_ext": {"nd_reserved": "nd_reserved", "nd_options_type": "nd_options_type"},
+}
+"""Our fields by the datapath's names."""
 
 
 def _written(action: str) -> dict[str, str]:
-    names = _ETH if action.startswith("set(eth(") else _ARP
+    header = action.removeprefix("set(").partition("(")[0]
+    names = _SET[header]
     # A mask that is shown is part of the address's text: all that we write is whole fields.
-    return {names[name]: value.partition("/")[0] for name, value in _arguments(action).items()}
+    return {names[name]: value.partition("/")[0] for name, value in _arguments(action).items() if name in names}
+
+
+def _inside(action: str) -> str:
+    return action.partition("(")[2].removesuffix(")")
 
 
 def _arguments(action: str) -> dict[str, str]:
