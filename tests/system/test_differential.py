@@ -22,9 +22,12 @@ from flows.flow import (
     CONTROLLER_PORT,
     OWNER_COOKIE,
     OWNER_MASK,
+    CheckLarger,
     Controller,
     Flow,
+    Goto,
     Learn,
+    Output,
     Resubmit,
     flow,
     kind_of,
@@ -32,7 +35,7 @@ from flows.flow import (
 )
 from flows.model import TUNNELS, Overlay
 from flows.simulate import Packet, Switch, Trace
-from flows.tables import FDB, NOTICE, ORIGIN, Kind
+from flows.tables import CLASSIFY, FDB, NOTICE, ORIGIN, Kind
 from tests.overlays import THREE, overlays
 from tests.packets import UNPLUGGED, every_packet, packets, topology_overlay
 from tests.system.dummy_switch import DummySwitch, RealOutput, RealTrace, dummy_switch
@@ -118,6 +121,28 @@ def test_every_flow_is_taken_as_bytes_and_as_text_and_comes_back(switch: DummySw
     switch.ofctl("del-flows")
     switch.ofctl("add-flows", "-", stdin=text.dump(many))
     same_flows(text.parse(switch.ofctl("dump-flows"), known), many)
+
+
+def _alone(one: Flow) -> Flow:
+    """A flow of any table as the only one of table classify, without what leads on, and with an end one can see."""
+    steps = tuple(action for action in one.actions if not isinstance(action, (Goto, Resubmit, Learn)))
+    measures = [action for action in steps if isinstance(action, CheckLarger)]
+    steps = tuple(action for action in steps if action not in measures[1:])
+    return Flow(CLASSIFY, one.kind, one.priority, one.match, (*steps, Output(UNPLUGGED)))
+
+
+@settings(max_examples=300)
+@given(flows().map(_alone), st.data())
+def test_any_actions_on_any_packet(switch: DummySwitch, one: Flow, data: st.DataObject) -> None:
+    """A packet that the flow matches, of any length, with one tag or two where it has one: the same comes out."""
+    says = {name: value for name, value, _ in one.match}
+    frame = {"in_port": 1, "eth_src": 2, "eth_dst": 4} | says
+    if any(isinstance(action, CheckLarger) for action in one.actions):
+        frame["octets"] = data.draw(st.integers(60, 0xFFFF))
+    packet = Packet(tuple(sorted((name, value) for name, value in frame.items() if value)))
+    switch.install([one])
+    simulated, real = Switch([one]).send(packet), switch.trace(packet)
+    assert as_seen(simulated) == real
 
 
 @given(st.lists(flows(), max_size=20, unique_by=lambda one: (one.table.id, one.priority, one.match)), st.data())
