@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +38,15 @@ def host(
 )
 def test_what_a_tunnel_takes(encap: Encap, ip: str, octets: int) -> None:
     assert overhead(encap, ip) == octets
+
+
+def test_the_page_has_these_numbers() -> None:
+    page = Path(__file__).parents[1].joinpath("docs/mtu.md").read_text()
+    rows = re.findall(r"^\| (vxlan|gre) \| (IPv[46]) .* (\d+) \| (\d+) \| (\d+) \|$", page, re.M)
+    assert len(rows) == 4
+    for encap, family, takes, usual, jumbo in rows:
+        octets = overhead(Encap(encap), "192.0.2.1" if family == "IPv4" else "2001:db8::1")
+        assert (int(takes), int(usual), int(jumbo)) == (octets, 1500 - octets, 9000 - octets)
 
 
 def test_the_pair_that_carries_least_is_named() -> None:
