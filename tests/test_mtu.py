@@ -70,6 +70,16 @@ def test_with_several_vteps_the_direction_that_carries_less_counts() -> None:
     assert pair(other, one, Encap.VXLAN) == found
 
 
+def test_which_vtep_is_used_may_depend_on_addresses_and_what_is_carried_on_that() -> None:
+    """All three have an MTU of each kind; h3 has them the other way round."""
+    mtus = {"h1": (9000, 1500), "h2": (9000, 1500), "h3": (1500, 9000)}
+    three = [Chassis(h, (Vtep(f"10.0.0.{h[1]}", mtu=a), Vtep(f"10.0.1.{h[1]}", mtu=b))) for h, (a, b) in mtus.items()]
+    assert [each.mtu for each in every_pair(three, Encap.VXLAN)] == [8950, 1450, 1450]
+    found = carried(three, Encap.VXLAN)
+    assert found is not None
+    assert (found.mtu, found.one, found.other) == (1450, "h1", "h3")
+
+
 @st.composite
 def hosts(draw: st.DrawFn) -> list[Chassis]:
     found = []
