@@ -162,7 +162,8 @@ class Reconciler:
         asked = state.asked_to_count(self.chassis)
         if asked:
             by_key = {flow.key: flow for flow in desired}
-            state.count(self.chassis, asked, drops(self.chassis, overlay, by_key, channel.stats()))
+            counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.metered())
+            state.count(self.chassis, asked, counted)
 
     def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
         """Let the switch have the meters that flows need; why it can't, by id."""
