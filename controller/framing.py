@@ -26,10 +26,10 @@ MULTIPART_METER_CONFIG: Final = 10
 MULTIPART_PORT_DESC: Final = 13
 EARLY_MAX: Final = 1024
 """The most bytes of a message before the switch is admitted: a hello takes 16, a features reply 32."""
-_KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010404: 4, 0x00010A04: 4}
+_KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010A04: 4, 0x00010C04: 4}
 """Fields of a packet-in that are handed on, by OXM header, with their length.
 
-in_port, metadata, tunnel_id; and of a packet that is too large its tag (reg2) and how large it may be (reg5).
+in_port, metadata, tunnel_id; and of a packet that is too large how large it may be (reg5), and its tag (reg6).
 """
 
 _HEADER: Final = Struct("!BBHI")

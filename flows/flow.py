@@ -45,7 +45,7 @@ class OutputField:
 class Controller:
     """Copy the packet to the controller, `max_len` bytes at the most, at the rate of a meter where one is named.
 
-    Without a meter (0) it is a plain output, of which Open vSwitch 3.1 sends all bytes whatever is asked for.
+    Without a meter (0) it is a plain output. Open vSwitch 3.1 sends all bytes either way, whatever is asked for.
     """
 
     max_len: int
