@@ -29,6 +29,7 @@ from flows.flow import (
     OutputField,
     PopVlan,
     PushVlan,
+    Recirculate,
     Resubmit,
     SetField,
 )
@@ -88,6 +89,8 @@ _PROPERTY_32: Final = Struct("!HHI")
 _PUSH_VLAN: Final = Struct("!HHH2x")
 _POP_VLAN: Final = bytes.fromhex("0012 0008 0000 0000")
 _CHECK_LARGER: Final = Struct("!HHIHHHI6x")
+_ENCAP: Final = Struct("!HHIHHI")
+_DECAP: Final = Struct("!HHIH2xI")
 _METER: Final = Struct("!HHI")
 _RESUBMIT_TABLE: Final = Struct("!HHIHHB3x")
 _LEARN: Final = Struct("!HHIHHHHQHBxHH")
@@ -177,6 +180,11 @@ def _check_larger(action: CheckLarger) -> bytes:
     return _CHECK_LARGER.pack(0xFFFF, 24, _NICIRA, 49, action.octets, 0, oxm(action.field))
 
 
+def _recirculate(action: Recirculate) -> bytes:
+    """NXAST_ENCAP with packet type NSH (1, 0x894f), and NXAST_DECAP to what is inside (0, 0xfffe)."""
+    return _ENCAP.pack(0xFFFF, 16, _NICIRA, 46, 0, 0x1894F) + _DECAP.pack(0xFFFF, 16, _NICIRA, 47, 0xFFFE)
+
+
 def _resubmit(action: Resubmit) -> bytes:
     """NXAST_RESUBMIT_TABLE, with the packet's own in_port."""
     return _RESUBMIT_TABLE.pack(0xFFFF, 16, _NICIRA, 14, _OFPP_IN_PORT_16, action.table.id)
@@ -228,6 +236,7 @@ _ENCODERS: Final[dict[type[Any], Callable[[Any], bytes]]] = {
     PushVlan: _push_vlan,
     PopVlan: _pop_vlan,
     CheckLarger: _check_larger,
+    Recirculate: _recirculate,
     Resubmit: _resubmit,
     Learn: _learn,
 }
@@ -250,7 +259,7 @@ def _instructions(actions: tuple[Action, ...]) -> bytes:
         return meter + goto
     packed = _action_list(actions)
     if len(packed) + 8 > LONGEST:
-        raise ValueError(f"{len(actions)} actions of {len(packed)} bytes do not fit in a flow mod")
+        raise ValueError(f"{len(actions)} actions of {len(packed)} bytes do not fit in a flow mod, which has {LONGEST}")
     return meter + _APPLY_ACTIONS.pack(4, 8 + len(packed)) + packed + goto
 
 

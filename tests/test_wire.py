@@ -129,7 +129,7 @@ def _known_to_ryu(action: f.Action) -> bool:
             return not action.meter
         case f.SetField(name):
             return not name.startswith(NOT_RYUS)
-    return not isinstance(action, f.CheckLarger)
+    return not isinstance(action, f.CheckLarger | f.Recirculate)
 
 
 def _encodable(one: Flow) -> bool:
