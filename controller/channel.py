@@ -49,6 +49,7 @@ def _read_multipart(*read: Any) -> Any:
 _MULTIPART: Final = Struct("!HH")
 _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
     ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
+    ofproto_v1_4.OFPMP_METER: (ofproto_v1_4_parser.OFPMeterStatsReply, wire.parse_meter_stats),
     ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
 _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
@@ -84,6 +85,10 @@ class Channel:
         for part in self._ask(wire.meter_config_request):
             found.update(part)
         return found
+
+    def meter_stats(self) -> list[wire.MeterStats]:
+        """What each meter on the switch has dropped. Raises ChannelError."""
+        return [row for part in self._ask(wire.meter_stats_request) for row in part]
 
     def change_meters(self, plan: MeterPlan) -> dict[int, str]:
         """Add and change meters; those that were refused, with the reason, by id. Raises ChannelError."""

@@ -163,7 +163,8 @@ class Reconciler:
         asked = state.asked_to_count(self.chassis)
         if asked:
             by_key = {flow.key: flow for flow in desired}
-            state.count(self.chassis, asked, drops(self.chassis, overlay, by_key, channel.stats()))
+            found = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
+            state.count(self.chassis, asked, found)
 
     def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
         """Let the switch have the meters that flows need; why it can't, by id."""

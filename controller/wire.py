@@ -51,6 +51,7 @@ METER_DELETE: Final = 2
 ALL_METERS: Final = 0xFFFFFFFF
 """OFPM_ALL."""
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
 ALL_TABLES: Final = 0xFF
 ANY: Final = 0xFFFFFFFF
@@ -71,6 +72,8 @@ _METER_MOD: Final = Struct("!BBHIHHI")
 _METER_BAND: Final = Struct("!HHII4x")
 _METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
 _METER_CONFIG: Final = Struct("!HHI")
+_METER_STATS: Final = Struct("!IH6xIQQII")
+_METER_BAND_STATS: Final = Struct("!QQ")
 _PACKETS_WITH_BURST: Final = 6
 """OFPMF_PKTPS and OFPMF_BURST."""
 _COUNTED: Final = 8
@@ -308,6 +311,11 @@ def meter_config_request(xid: int) -> bytes:
     return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER_CONFIG, 0, ALL_METERS)
 
 
+def meter_stats_request(xid: int) -> bytes:
+    """A request for the counters of all meters (section 7.3.5.10)."""
+    return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER, 0, ALL_METERS)
+
+
 def barrier_request(xid: int) -> bytes:
     """A barrier request (section 7.3.7): answered when all before it has been done."""
     return _HEADER.pack(VERSION, BARRIER_REQUEST, 8, xid)
@@ -354,6 +362,34 @@ def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
                 found[id] = (rate, burst)
         offset += length
     return found
+
+
+class MeterStats(NamedTuple):
+    """How much a meter has dropped, in packets and octets."""
+
+    id: int
+    packets: int
+    octets: int
+
+
+def parse_meter_stats(body: bytes) -> list[MeterStats]:
+    """The meters of a multipart reply, `body` being the message from byte 16 on (section 7.3.5.10).
+
+    Of one with several bands that is the sum. Raises ValueError when the lengths do not add up.
+    """
+    rows = []
+    offset, end = 0, len(body)
+    while offset < end:
+        if end - offset < _METER_STATS.size:
+            raise ValueError(f"{end - offset} bytes at {offset} are no meter's counters")
+        id, length, *_ = _METER_STATS.unpack_from(body, offset)
+        if length < _METER_STATS.size or length % 8 or length > end - offset:
+            raise ValueError(f"a meter's counters at {offset} claim a length of {length} in {end} bytes")
+        bands = range(offset + _METER_STATS.size, offset + length - _METER_BAND_STATS.size + 1, _METER_BAND_STATS.size)
+        counted = [_METER_BAND_STATS.unpack_from(body, place) for place in bands]
+        rows.append(MeterStats(id, sum(packets for packets, _ in counted), sum(octets for _, octets in counted)))
+        offset += length
+    return rows
 
 
 class FlowStats(NamedTuple):

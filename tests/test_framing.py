@@ -71,7 +71,7 @@ def test_of_a_packet_in_the_port_and_the_network_are_left() -> None:
 def test_what_nobody_asked_for_is_left_out() -> None:
     others = set(range(256)) - {framing.ERROR, framing.PACKET_IN, framing.MULTIPART_REPLY}
     assert [kind for kind in sorted(others) if admitted().feed(message(kind))] == [2, 3, 21]
-    for kind in (2, 6, 9, 11, 12, 65535):  # tables, groups, meters, ...: their parsers are not for strangers
+    for kind in (2, 6, 11, 12, 65535):  # tables, groups, meters, ...: their parsers are not for strangers
         assert admitted().feed(message(19, struct.pack("!HH4x", kind, 0) + bytes(64))) == []
     ports = message(19, struct.pack("!HH4x", 13, 0) + bytes(72))
     assert admitted().feed(ports) == [message(19, struct.pack("!HH4x", 13, 0))]
@@ -80,9 +80,13 @@ def test_what_nobody_asked_for_is_left_out() -> None:
 METERS = message(19, struct.pack("!HH4x", 10, 0) + struct.pack("!HHIHHII4x", 24, 6, 5, 1, 16, 100, 50) * 2)
 
 
+COUNTERS = message(19, struct.pack("!HH4x", 9, 0) + struct.pack("!IH6xIQQIIQQ", 5, 56, 1, 9, 900, 1, 0, 7, 700) * 2)
+
+
 def test_meters_are_handed_on_whole() -> None:
     assert admitted().feed(METERS) == [METERS]
     assert Framing().feed(METERS) == []
+    assert admitted().feed(COUNTERS) == [COUNTERS]
 
 
 LIES = {
@@ -113,6 +117,9 @@ LIES_ADMITTED = {
     "a meter that is too long": message(19, struct.pack("!HH4xHHI", 10, 0, 24, 6, 5)),
     "a meter of an odd length": message(19, struct.pack("!HH4xHHI", 10, 0, 12, 6, 5) + bytes(4)),
     "meters that end early": message(19, struct.pack("!HH4x", 10, 0) + b"\0"),
+    "a meter's counters of no length": message(19, struct.pack("!HH4x", 9, 0) + bytes(40)),
+    "a meter's counters that are too long": message(19, struct.pack("!HH4xIH", 9, 0, 5, 600) + bytes(34)),
+    "a meter's counters that end early": message(19, struct.pack("!HH4xI", 9, 0, 5)),
     "a multipart reply without a type": message(19),
     "another version": message(21, version=4),
 }

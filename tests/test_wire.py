@@ -286,6 +286,25 @@ def test_meters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
         wire.parse_meter_config(wrong)
 
 
+def _counted(id: int, *bands: tuple[int, int]) -> bytes:
+    """A meter's counters as a switch sends them (section 7.3.5.10)."""
+    head = struct.pack("!IH6xIQQII", id, 40 + 16 * len(bands), 1, 99, 9999, 5, 0)
+    return head + b"".join(struct.pack("!QQ", *band) for band in bands)
+
+
+def test_what_meters_have_dropped_is_read() -> None:
+    asked = ryu.OFPMeterStatsRequest(DATAPATH, 0, ofp.OFPM_ALL)
+    assert wire.meter_stats_request(3) == _serialized(asked, 3)
+    read = wire.parse_meter_stats(_counted(5, (7, 700)) + _counted(65541) + _counted(6, (1, 10), (2, 20)))
+    assert read == [(5, 7, 700), (65541, 0, 0), (6, 3, 30)]
+
+
+@pytest.mark.parametrize("wrong", [_counted(5, (1, 1))[:-1], _counted(5) + b"1234567", bytes(40)])
+def test_counters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
+    with pytest.raises(ValueError, match="counters"):
+        wire.parse_meter_stats(wrong)
+
+
 def test_what_does_not_fit_in_a_message_is_refused() -> None:
     long = flow(FLOOD, Kind.FLOOD_FROM_PORT, 1, {}, [f.Output(1)] * 4096)
     with pytest.raises(ValueError, match="do not fit in a flow mod"):
