@@ -22,7 +22,7 @@ _Place = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """Where a learned address was before, (MAC, chassis, interface), when it left, and when it has come back of late."""
+    """Where a learned address was before, (MAC, chassis, interface), when it left, and when it came back of late."""
 
     place: _Place
     at: float

@@ -271,7 +271,10 @@ class _Passage:
                     self.act(action)
 
     def act(self, action: Action) -> None:
-        """Does one action that leads to no other table. A meter lets everything pass: here is no time."""
+        """Does one action that leads to no other table. A meter lets everything pass: here is no time.
+
+        To recirculate changes nothing: a packet has no limit here.
+        """
         match action:
             case SetField(name, value):
                 self.write(name, value)

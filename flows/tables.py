@@ -105,6 +105,9 @@ class Kind(IntEnum):
         return self.name.startswith("DROP_")
 
 
+OVER_FLOOD_RATE: Final = "over-flood-rate"
+"""The reason of what a port's meter has dropped: it sent more to all than its `flood_rate`."""
+
 _PURPOSES: Final[dict[Kind, str]] = {
     Kind.CONTINUE: "a miss that goes on to the next table",
     Kind.DROP_NO_NETWORK: "a packet from a port that is in no network",

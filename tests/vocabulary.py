@@ -27,6 +27,7 @@ from flows.flow import (
     OutputField,
     PopVlan,
     PushVlan,
+    Recirculate,
     Resubmit,
     SetField,
     Written,
@@ -195,6 +196,10 @@ def flows(draw: st.DrawFn) -> Flow:
         kinds.append(st.sampled_from(table.next).map(lambda name: Resubmit(BY_NAME[name])))
     kinds += [_learn(BY_NAME[name]) for name in table.teaches]
     actions = _tagged(draw(st.lists(st.one_of(kinds), max_size=6)), match)
+    if draw(st.integers(0, 4)) == 0:
+        # Behind it Open vSwitch no longer knows that the packet is of Ethernet: tunnels can be set, and ports named.
+        tunnel = st.sampled_from(_TUNNEL).flatmap(lambda name: _value(name).map(lambda value: SetField(name, value)))
+        actions += [Recirculate(), *draw(st.lists(st.one_of(tunnel, PORTS.map(Output)), max_size=4))]
     if draw(st.integers(0, 4)) == 0:
         actions.insert(0, Meter(*draw(METERS)))
     if table.next and draw(st.booleans()):
