@@ -103,7 +103,7 @@ class Packet:
         fields = dict(self.items)
         if not fields.get("vlan_tci", 0) & TAG_PRESENT:
             fields = {name: value for name, value in fields.items() if name not in _TAGS}
-        return Packet(tuple(item for item in sorted(fields.items()) if item[0] not in STATE and _has(fields, item[0])))
+        return Packet(tuple(item for item in sorted(fields.items()) if item[0] not in STATE and has(fields, item[0])))
 
     def but(self, **written: int | str) -> Packet:
         """The packet with some fields written anew."""
@@ -111,11 +111,11 @@ class Packet:
         return _packet({**dict(self.items), **values})
 
 
-def _has(fields: Mapping[str, int], name: str) -> bool:
+def has(fields: Mapping[str, int], name: str) -> bool:
     """Whether a packet of this kind has such a field."""
     needs = _NEEDS.get(name)
     return needs is None or any(
-        all(fields.get(other, 0) == value and _has(fields, other) for other, value in need.items()) for need in needs
+        all(fields.get(other, 0) == value and has(fields, other) for other, value in need.items()) for need in needs
     )
 
 
