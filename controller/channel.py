@@ -49,6 +49,7 @@ def _read_multipart(*read: Any) -> Any:
 _MULTIPART: Final = Struct("!HH")
 _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
     ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
+    ofproto_v1_4.OFPMP_METER: (ofproto_v1_4_parser.OFPMeterStatsReply, wire.parse_meter_stats),
     ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
 _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
@@ -82,6 +83,13 @@ class Channel:
         """All meters on the switch, as `meters.Found`. Raises ChannelError."""
         found: dict[int, Rate | None] = {}
         for part in self._ask(wire.meter_config_request):
+            found.update(part)
+        return found
+
+    def metered(self) -> dict[int, tuple[int, int]]:
+        """The packets and octets that each meter on the switch has met, by its id. Raises ChannelError."""
+        found: dict[int, tuple[int, int]] = {}
+        for part in self._ask(wire.meter_stats_request):
             found.update(part)
         return found
 

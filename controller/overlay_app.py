@@ -31,7 +31,7 @@ from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
 from flows.flow import Output, kind_of
-from flows.tables import LIMIT, OUT_TAG, Kind
+from flows.tables import IN_TAG, LIMIT, Kind
 from ovsdb import embedded, paths, remotes, rpc, tls, upgrade
 from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
@@ -197,7 +197,12 @@ class OverlayApp(app_manager.RyuApp):
         self._state.connect(name, True)
 
     @set_ev_cls(
-        [ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPMeterConfigStatsReply, ofp_event.EventOFPBarrierReply],
+        [
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPMeterStatsReply,
+            ofp_event.EventOFPMeterConfigStatsReply,
+            ofp_event.EventOFPBarrierReply,
+        ],
         MAIN_DISPATCHER,
     )
     def _on_reply(self, event: Any) -> None:
@@ -224,9 +229,9 @@ class OverlayApp(app_manager.RyuApp):
             self._state.see(name, ofport, seen, monotonic(), message.match.get("metadata"))
 
     def _answer(self, name: str, channel: Channel, match: Any, frame: bytes) -> None:
-        """Tell the sender of a packet that no tunnel can carry; how large one may be, the flow that copied it says."""
+        """Tell the sender of a packet that no tunnel can carry; its registers say how large one may be."""
         ofport = match["in_port"]
-        told = too_large.answer(frame, match.get(LIMIT, 0), too_large.vlan(match.get(OUT_TAG, 0)))
+        told = too_large.answer(frame, match.get(LIMIT, 0), too_large.vlan(match.get(IN_TAG, 0)))
         if told is not None and self._answered.may(name, ofport, frame, monotonic()):
             with contextlib.suppress(ChannelError):
                 channel.send_packet(told, [Output(ofport)])

@@ -80,11 +80,11 @@ def answer(frame: bytes, limit: int, tag: bytes = b"") -> bytes | None:
     return None if told is None else frame[6:12] + frame[:6] + tag + frame[ETHERNET - 2 : start] + told
 
 
-def vlan(out_tag: int) -> bytes:
-    """The tag that `flows.tables.OUT_TAG` describes, as it stands in a frame; b'' for none."""
-    if not out_tag:
+def vlan(in_tag: int) -> bytes:
+    """The tag that `flows.tables.IN_TAG` describes, as it stands in a frame; b'' for none."""
+    if not in_tag:
         return b""
-    return TAGS[out_tag >> 16 & 1] + (out_tag & 0x0FFF).to_bytes(2, "big")
+    return TAGS[in_tag >> 16 & 1] + (in_tag & 0x0FFF).to_bytes(2, "big")
 
 
 def _fragmentation_needed(packet: bytes, mtu: int) -> bytes | None:

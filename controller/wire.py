@@ -50,6 +50,7 @@ METER_DELETE: Final = 2
 ALL_METERS: Final = 0xFFFFFFFF
 """OFPM_ALL."""
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
 ALL_TABLES: Final = 0xFF
 ANY: Final = 0xFFFFFFFF
@@ -70,6 +71,7 @@ _METER_MOD: Final = Struct("!BBHIHHI")
 _METER_BAND: Final = Struct("!HHII4x")
 _METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
 _METER_CONFIG: Final = Struct("!HHI")
+_METER_STATS: Final = Struct("!IH6x4xQQ8x")
 _PACKETS_WITH_BURST: Final = 6
 """OFPMF_PKTPS and OFPMF_BURST."""
 _COUNTED: Final = 8
@@ -299,6 +301,11 @@ def meter_config_request(xid: int) -> bytes:
     return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER_CONFIG, 0, ALL_METERS)
 
 
+def meter_stats_request(xid: int) -> bytes:
+    """A request for the counters of all meters (section 7.3.5, ofp_meter_multipart_request)."""
+    return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER, 0, ALL_METERS)
+
+
 def barrier_request(xid: int) -> bytes:
     """A barrier request (section 7.3.7): answered when all before it has been done."""
     return _HEADER.pack(VERSION, BARRIER_REQUEST, 8, xid)
@@ -343,6 +350,24 @@ def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
             kind, size, rate, burst = _METER_BAND.unpack_from(body, offset + _METER_CONFIG.size)
             if (kind, size) == (_BAND_DROP, _METER_BAND.size):
                 found[id] = (rate, burst)
+        offset += length
+    return found
+
+
+def parse_meter_stats(body: bytes) -> dict[int, tuple[int, int]]:
+    """What each meter of a multipart reply has met, by its id: packets, and octets, whether it dropped them or not.
+
+    `body` is the message from byte 16 on (ofp_meter_stats). Raises ValueError when the lengths do not add up.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    offset, end = 0, len(body)
+    while offset < end:
+        if end - offset < _METER_STATS.size:
+            raise ValueError(f"{end - offset} bytes at {offset} are no meter's counters")
+        id, length, packets, octets = _METER_STATS.unpack_from(body, offset)
+        if length < _METER_STATS.size or length % 8 or length > end - offset:
+            raise ValueError(f"a meter's counters at {offset} claim a length of {length} in {end} bytes")
+        found[id] = (packets, octets)
         offset += length
     return found
 

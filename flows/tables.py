@@ -321,7 +321,7 @@ SIZE: Final = Table(
     72,
     "size",
     "a packet that its tunnel can't carry is dropped, and the controller tells the sender how large it may be",
-    frozenset({"metadata", LARGER, "in_port", "eth_src"}),
+    frozenset({"metadata", LARGER, "in_port"}),
     (),
     Kind.FITS,
 )

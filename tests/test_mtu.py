@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.state import State
 from flows.compile import compile
-from flows.flow import CheckLarger, Controller, Flow, SetField, kind_of
+from flows.flow import CheckLarger, Flow, SetField, kind_of
 from flows.model import Binding, Chassis, Encap, Network, Overlay, Plug, Port, Vtep
 from flows.mtu import Carried, carried, every_pair, network_mtu, not_carried, pair
-from flows.tables import DELIVER, LARGER, LIMIT, OUT_TAG, OUTPORT, SIZE, Kind
+from flows.tables import DELIVER, LARGER, LIMIT, OUTPORT, SIZE, Kind
 from flows.vteps import overhead
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
@@ -37,6 +40,15 @@ def test_what_a_tunnel_takes(encap: Encap, ip: str, octets: int) -> None:
     assert overhead(encap, ip) == octets
 
 
+def test_the_page_has_these_numbers() -> None:
+    page = Path(__file__).parents[1].joinpath("docs/mtu.md").read_text()
+    rows = re.findall(r"^\| (vxlan|gre) \| (IPv[46]) .* (\d+) \| (\d+) \| (\d+) \|$", page, re.M)
+    assert len(rows) == 4
+    for encap, family, takes, usual, jumbo in rows:
+        octets = overhead(Encap(encap), "192.0.2.1" if family == "IPv4" else "2001:db8::1")
+        assert (int(takes), int(usual), int(jumbo)) == (octets, 1500 - octets, 9000 - octets)
+
+
 def test_the_pair_that_carries_least_is_named() -> None:
     found = carried([host(1, mtu=9000), host(2, mtu=9000), host(3)], Encap.VXLAN)
     assert found == Carried(1450, "h1", "h3", Encap.VXLAN, "192.0.2.1", "192.0.2.3", 1500)
@@ -56,6 +68,16 @@ def test_with_several_vteps_the_direction_that_carries_less_counts() -> None:
     assert found is not None
     assert found.mtu == 1350
     assert pair(other, one, Encap.VXLAN) == found
+
+
+def test_which_vtep_is_used_may_depend_on_addresses_and_what_is_carried_on_that() -> None:
+    """All three have an MTU of each kind; h3 has them the other way round."""
+    mtus = {"h1": (9000, 1500), "h2": (9000, 1500), "h3": (1500, 9000)}
+    three = [Chassis(h, (Vtep(f"10.0.0.{h[1]}", mtu=a), Vtep(f"10.0.1.{h[1]}", mtu=b))) for h, (a, b) in mtus.items()]
+    assert [each.mtu for each in every_pair(three, Encap.VXLAN)] == [8950, 1450, 1450]
+    found = carried(three, Encap.VXLAN)
+    assert found is not None
+    assert (found.mtu, found.one, found.other) == (1450, "h1", "h3")
 
 
 @st.composite
@@ -147,27 +169,19 @@ def test_with_one_limit_there_is_one_flow_for_each_tunnel_port() -> None:
     ]
 
 
-def test_each_port_has_copies_of_its_own_and_a_trunk_port_its_tag() -> None:
-    trunked = Binding("h1", "vm1", 1, "blue", "db1", "02:00:00:00:01:01", tag=7, secure=True)
-    other = Binding("h2", "vm2", 2, "blue", "db2", "02:00:00:00:01:02", secure=True)
-    both = overlay(host(1), host(2), bindings=(trunked, other))
+def test_each_port_has_copies_of_its_own() -> None:
+    """Counted by network and port, and limited for each port, in however many networks it is."""
+    two = tuple(Binding("h1", "vm1", 1, "blue", f"db{tag}", f"02:00:00:00:01:0{tag}", tag=tag) for tag in (7, 8))
+    both = overlay(host(1), host(2), bindings=(*two, Binding("h1", "vm8", 8, "red")))
     both = Overlay(both.chassis, {**both.networks, "blue": Network("blue", "acme", 200)}, both.bindings)
     flows = [flow for flow in of(both, Kind.DROP_TOO_LARGE) if flow.priority == 200]
-    found = {{name: value for name, value, _ in flow.match}["metadata"]: flow for flow in flows}
-    assert written(found[100]) == {}
-    assert written(found[200]) == {OUT_TAG: 0x1007}
-    copies = {action for flow in flows for action in flow.actions if isinstance(action, Controller)}
-    assert {copy.meter for copy in copies} == {131073}
+    found = {tuple((name, value) for name, value, _ in flow.match): flow.actions for flow in flows}
+    assert {match: [action.meter for action in actions] for match, actions in found.items()} == {
+        (("in_port", 1), ("metadata", 100), (LARGER, 1)): [131073],
+        (("in_port", 8), ("metadata", 100), (LARGER, 1)): [131080],
+        (("in_port", 1), ("metadata", 200), (LARGER, 1)): [131073],
+    }
     assert {flow.table for flow in flows} == {SIZE}
-
-
-def test_of_two_tags_of_one_network_the_mac_says_which() -> None:
-    two = [Binding("h1", "vm9", 9, "red", f"db{tag}", f"02:00:00:00:02:0{tag}", tag=tag, secure=True) for tag in (1, 2)]
-    flows = list(of(overlay(host(1), host(2), bindings=tuple(two)), Kind.DROP_TOO_LARGE))
-    at = {flow.match: flow for flow in flows}
-    assert len(at) == len(flows)
-    tags = [written(flow)[OUT_TAG] for flow in flows if ("in_port", 9, None) in flow.match]
-    assert sorted(tags) == [0x1001, 0x1002]
 
 
 def test_what_came_by_a_tunnel_is_not_measured() -> None:

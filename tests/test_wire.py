@@ -286,6 +286,26 @@ def test_meters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
         wire.parse_meter_config(wrong)
 
 
+def _counters(id: int, packets: int, octets: int, *, bands: int = 1) -> bytes:
+    """A meter's counters as a switch sends them (section 7.3.5, ofp_meter_stats)."""
+    band = struct.pack("!QQ", 1, 2)
+    return struct.pack("!IH6xIQQII", id, 40 + 16 * bands, 3, packets, octets, 8, 9) + band * bands
+
+
+def test_what_meters_have_met_is_asked_for_and_read() -> None:
+    asked = ryu.OFPMeterStatsRequest(DATAPATH, 0, ofp.OFPM_ALL)
+    assert wire.meter_stats_request(3) == _serialized(asked, 3)
+    read = wire.parse_meter_stats(_counters(5, 1 << 40, 1 << 50) + _counters(131073, 7, 700, bands=0))
+    assert read == {5: (1 << 40, 1 << 50), 131073: (7, 700)}
+    assert wire.parse_meter_stats(b"") == {}
+
+
+@pytest.mark.parametrize("wrong", [_counters(5, 1, 1)[:-1], _counters(5, 1, 1) + b"12345678", bytes(56)])
+def test_counters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
+    with pytest.raises(ValueError, match="meter"):
+        wire.parse_meter_stats(wrong)
+
+
 def test_what_does_not_fit_in_a_message_is_refused() -> None:
     long = flow(FLOOD, Kind.FLOOD_FROM_PORT, 1, {}, [f.Output(1)] * 4096)
     with pytest.raises(ValueError, match="do not fit in a flow mod"):

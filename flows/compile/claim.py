@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Final
 
 from flows.compile.guard import ANYBODY, copy
 from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, UDP, masked, source
-from flows.compile.view import LocalPort, View, link_local
+from flows.compile.view import LocalPort, View
 from flows.flow import Flow, Goto, Match, flow
 from flows.model import is_ipv4
 from flows.tables import CLAIM, DISCOVERY, FROM_PORT, ORIGIN, Kind
@@ -45,16 +44,12 @@ def _spoken(ip: str) -> tuple[Match, ...]:
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
     """A port that may speak for certain addresses, and as nobody while it has none: to probe, and to ask for one."""
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    for mac, ip in port.sources:
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
     for mac, ip in port.claims:
-        as_mac: Match = {**here, "eth_src": mac}
-        yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**as_mac, **source(ip)}, [Goto(DISCOVERY)])
         if is_ipv4(ip):
-            said: Match = {**as_mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
+            said: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
             yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
-    for mac, ip in product(port.shared, (*port.ips, *map(link_local, port.macs))):
-        # VRRP announces from the shared MAC, but from the port's own address (RFC 5798, section 7.2).
-        if (mac, ip) not in port.claims:
-            yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
     for mac in sorted({*port.macs, *port.shared}):
         probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
         yield flow(CLAIM, Kind.OWN_ADDRESS, 310, probe, [Goto(DISCOVERY)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flows.compile.headers import tag_bits, tunnel_target
-from flows.compile.view import LocalPort, View
+from flows.compile.view import View
 from flows.flow import Action, CheckLarger, Controller, Flow, Goto, Match, Move, OutputField, flow, set_field
 from flows.model import TUNNELS
 from flows.tables import (
@@ -65,20 +65,11 @@ def _measure(limit: int) -> list[Action]:
 
 
 def _too_large(view: View) -> Iterator[Flow]:
-    """The copy, for each port, with the tag that the answer needs; of several ports of one trunk port by their MACs."""
-    at: dict[int, list[LocalPort]] = defaultdict(list)
-    for port in view.ports:
-        at[port.ofport].append(port)
-    for ofport, ports in sorted(at.items()):
+    """The copy, for each port."""
+    for ofport in sorted({port.ofport for port in view.ports}):
         match: Match = {"metadata": view.vni, LARGER: 1, "in_port": ofport}
         copy = Controller(_COPIED, _COPY_METERS + ofport, *_COPIES)
-        for port in ports:
-            steps: list[Action] = [set_field(OUT_TAG, port.out_tag), copy] if port.tag else [copy]
-            if len(ports) == 1:
-                yield flow(SIZE, Kind.DROP_TOO_LARGE, 200, match, steps)
-            else:
-                for mac in port.macs:
-                    yield flow(SIZE, Kind.DROP_TOO_LARGE, 210, {**match, "eth_src": mac}, steps)
+        yield flow(SIZE, Kind.DROP_TOO_LARGE, 200, match, [copy])
 
 
 def misses() -> Iterator[Flow]:

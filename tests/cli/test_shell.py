@@ -141,7 +141,7 @@ def test_a_script(database: Connection, capsys: pytest.CaptureFixture[str], monk
         "# 1",
         "# 2",
         "web1  red      02:00:00:00:00:01  10.0.0.1",
-        "red   acme    100  vxlan  1",
+        "red   acme    100  vxlan  1      -    -",
         "# 0",
         "# 1",
         "# 1",

@@ -47,13 +47,17 @@ def mark() -> bytes:
 def send(lab: Lab, vm: str, frame: Packet, times: int = 1, interface: str = VM_NIC) -> bytes:
     """Send a frame so many times; its mark."""
     number = mark()
-    path = lab.directory / "out" / f"frames-{number.hex()}"
     whole = bytes(frame)
-    whole += bytes(max(0, 60 - len(whole))) + number
+    emit(lab, vm, whole + bytes(max(0, 60 - len(whole))) + number, times, interface)
+    return number
+
+
+def emit(lab: Lab, vm: str, whole: bytes, times: int = 1, interface: str = VM_NIC) -> None:
+    """Send these octets so many times."""
+    path = lab.directory / "out" / f"frames-{mark().hex()}"
     path.write_text(f"{whole.hex()}\n" * times)
     lab.run(vm, sys.executable, "-c", _SEND, interface, str(path))
     path.unlink()
-    return number
 
 
 @contextlib.contextmanager
