@@ -20,6 +20,8 @@ UNSPECIFIED: Final = "::"
 def claim(view: View) -> Iterator[Flow]:
     """What each port may speak for. Who is not restricted may speak for any address that is no other port's."""
     for port in view.ports:
+        if not (port.restricted or port.learns):
+            yield from _as_itself(view, port)
         if port.restricted:
             yield from _restricted(view, port)
         elif view.claimed:
@@ -62,6 +64,19 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         yield flow(CLAIM, Kind.DROP_SPOOFED_IP, 250, {**here, "eth_type": ethertype}, [])
 
 
+def _as_itself(view: View, port: LocalPort) -> Iterator[Flow]:
+    """A port with a guard that may have any address that is nobody else's: it has it with its own MAC."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport, "eth_type": ARP}
+    for mac in port.macs:
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 60, {**here, "eth_src": mac, "arp_sha": mac}, [Goto(DISCOVERY)])
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 50, here, [copy(port.ofport)])
+
+
 def misses() -> Iterator[Flow]:
-    """Nobody's address, or no claim at all."""
+    """Nobody's address, or no claim at all.
+
+    Open vSwitch reads no ARP but that of Ethernet and IPv4, and takes all fields of other ARP for 0; some hosts read
+    it all the same (Linux that of hardware type 6, IEEE 802), and what it claims can't be known.
+    """
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 400, {ORIGIN: FROM_PORT, "eth_type": ARP, "arp_op": 0}, [])
     yield flow(CLAIM, Kind.CONTINUE, 0, {}, [Goto(DISCOVERY)])

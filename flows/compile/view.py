@@ -15,7 +15,8 @@ import netaddr
 
 from flows.model import Binding, Chassis, Encap, May, Neighbor, Network, Overlay, Pair, UnknownNeighbor, is_ipv4
 from flows.tables import SERVICE_TAG, TAG_PRESENT
-from flows.underlay import Way, accepted, way
+from flows.underlay import Way, way
+from flows.vteps import accepted
 
 _InNetwork = TypeVar("_InNetwork", Binding, Neighbor)
 
