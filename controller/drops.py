@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from controller.wire import FlowStats
+from controller.wire import FlowStats, MeterStats
 from flows.flow import Controller, Flow, kind_of
 from flows.model import TUNNELS, Binding, Overlay
 from flows.plan import Key
-from flows.tables import Kind
+from flows.tables import OVER_FLOOD_RATE, Kind
 from ovsdb.status import Drop
 
 _TUNNELS: Final = {tunnel.ofport: tunnel.name for tunnel in TUNNELS}
@@ -21,14 +21,14 @@ def drops(
     overlay: Overlay,
     desired: Mapping[Key, Flow],
     stats: Iterable[FlowStats],
-    metered: Mapping[int, tuple[int, int]],
+    meters: Iterable[MeterStats],
 ) -> tuple[Drop, ...]:
     """The drops of a chassis, sorted: one row for each reason, network and port, whatever the number of flows.
 
     A flow that drops has a match on what it is about: the network by its VNI, and the port where it concerns one.
-    `metered` are the packets and octets that each meter has met. They count for packets that are too large: of those
-    that Open vSwitch measures it counts every one for both ways on, that of the large and that of the small. A port
-    that is in several networks has one such meter.
+    `meters` count for packets that are too large: of those that Open vSwitch measures it counts every one for both ways
+    on, that of the large and that of the small. A port that is in several networks has one such meter, and one of what
+    it sends to all, with the number of its ofport.
     """
     large = dict(_large(desired.values()))
     networks = {network.vni: name for name, network in overlay.networks.items()}
@@ -45,11 +45,21 @@ def drops(
         total = counted[kind.label, network, *place]
         total[0] += row.packets
         total[1] += row.octets
-    for meter, (ofport, vnis) in large.items():
+    metered = {meter.id: meter for meter in meters}
+    for id, (ofport, vnis) in large.items():
         names = sorted(networks.get(vni, "") for vni in vnis)
         port, interface = _place(bindings.get((names[0], ofport)), ofport)
         network, port = (names[0], port) if len(names) == 1 else ("", "")
-        counted[Kind.DROP_TOO_LARGE.label, network, port, interface] = list(metered.get(meter, (0, 0)))
+        if id in metered:
+            counted[Kind.DROP_TOO_LARGE.label, network, port, interface] = [metered[id].packets, metered[id].octets]
+    at: dict[int, list[Binding]] = defaultdict(list)
+    for (_, ofport), binding in bindings.items():
+        at[ofport].append(binding)
+    for id, here in at.items():
+        if id in metered and metered[id].dropped:
+            one = here[0] if len(here) == 1 else None
+            place = (one.network, one.port or "") if one is not None else ("", "")
+            counted[OVER_FLOOD_RATE, *place, here[0].interface] = [metered[id].dropped, metered[id].dropped_octets]
     return tuple(
         Drop(chassis, reason, packets, octets, network or None, port or None, interface or None)
         for (reason, network, port, interface), (packets, octets) in sorted(counted.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.drops import drops
-from controller.wire import FlowStats
+from controller.wire import FlowStats, MeterStats
 from flows.compile import compile
 from flows.model import Binding, Chassis, Network, Overlay, Vtep
 from flows.tables import Kind
@@ -25,19 +25,25 @@ FLOWS = {flow.key: flow for flow in compile(OVERLAY, "h1")}
 
 def found(counters: dict[Kind, int], metered: dict[int, tuple[int, int]]) -> list[Drop]:
     stats = [FlowStats(*flow.key, counters.get(flow.kind, 0), 0) for flow in FLOWS.values()]
-    return [drop for drop in drops("h1", OVERLAY, FLOWS, stats, metered) if drop.packets]
+    meters = [MeterStats(id, *met, met[0] // 2, met[1] // 2) for id, met in metered.items()]
+    return [drop for drop in drops("h1", OVERLAY, FLOWS, stats, meters) if drop.packets]
 
 
 def test_what_is_too_large_is_counted_by_the_meter_of_its_port() -> None:
     """Open vSwitch counts every packet that it measures for the flow of the large ones (seen on 3.1)."""
     assert found({Kind.DROP_TOO_LARGE: 1_000_000}, {}) == []
-    assert found({Kind.DROP_TOO_LARGE: 1_000_000}, {131073: (5, 7570), 1: (9, 9), 65537: (9, 9)}) == [
+    assert found({Kind.DROP_TOO_LARGE: 1_000_000}, {131073: (5, 7570), 65537: (9, 9)}) == [
         Drop("h1", "drop-too-large", 5, 7570, "red", "web1", "vm1")
     ]
 
 
 def test_of_a_port_in_several_networks_only_the_interface_is_known() -> None:
     assert found({}, {131075: (2, 3000)}) == [Drop("h1", "drop-too-large", 2, 3000, None, None, "vm3")]
+
+
+def test_what_a_port_sends_to_all_is_counted_by_what_its_meter_dropped() -> None:
+    assert found({}, {1: (8, 800)}) == [Drop("h1", "over-flood-rate", 4, 400, "red", "web1", "vm1")]
+    assert found({}, {3: (8, 800)}) == [Drop("h1", "over-flood-rate", 4, 400, None, None, "vm3")]
 
 
 def test_others_are_counted_by_their_flows() -> None:
