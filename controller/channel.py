@@ -6,7 +6,7 @@ Flows go out as bytes of our own making; Ryu keeps the connection and hands back
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 from typing import Any, Final
 
@@ -15,9 +15,9 @@ from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 
 from controller import wire
 from flows import text
-from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
+from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action, Flow
 from flows.meters import MeterPlan, Rate
-from flows.plan import Key, Plan, learned
+from flows.plan import Key, Plan, learned, removable
 from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.channel")
@@ -49,6 +49,7 @@ def _read_multipart(*read: Any) -> Any:
 _MULTIPART: Final = Struct("!HH")
 _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
     ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
+    ofproto_v1_4.OFPMP_METER: (ofproto_v1_4_parser.OFPMeterStatsReply, wire.parse_meter_stats),
     ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
 _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
@@ -85,6 +86,10 @@ class Channel:
             found.update(part)
         return found
 
+    def meter_stats(self) -> list[wire.MeterStats]:
+        """The counters of each meter on the switch. Raises ChannelError."""
+        return [row for part in self._ask(wire.meter_stats_request) for row in part]
+
     def change_meters(self, plan: MeterPlan) -> dict[int, str]:
         """Add and change meters; those that were refused, with the reason, by id. Raises ChannelError."""
         steps = [(wire.METER_ADD, *add) for add in plan.adds] + [
@@ -112,18 +117,28 @@ class Channel:
         Raises ChannelError; what was sent by then may or may not have been applied.
         """
         refused: dict[Key, str] = {}
+        sent: list[Flow] = []
+
+        def adds() -> Iterator[tuple[bytes, int]]:
+            for flow, xid in self._numbered(plan.adds):
+                try:
+                    message = wire.flow_mod_add(flow, xid)
+                except ValueError as error:  # too long: the others are none the worse for it
+                    refused[flow.key] = str(error)
+                    continue
+                sent.append(flow)
+                yield message, xid
+
         if plan.adds:
-            errors = self._send_all((wire.flow_mod_add(flow, xid), xid) for flow, xid in self._numbered(plan.adds))
-            for place, reason in errors.items():
-                refused[plan.adds[place].key] = reason
-                LOG.error(
-                    "%s: flow refused (%s): %s",
-                    self._datapath.address[0],
-                    reason,
-                    text.text(plan.adds[place]),
-                )
-        if plan.deletes:
-            self._send_all((wire.flow_mod_delete(key, xid), xid) for key, xid in self._numbered(plan.deletes))
+            errors = self._send_all(adds())
+            refused |= {sent[place].key: reason for place, reason in errors.items()}
+            for flow in plan.adds if refused else ():
+                if flow.key in refused:
+                    who = self._datapath.address[0]
+                    LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
+        deletes = removable(plan, refused)
+        if deletes:
+            self._send_all((wire.flow_mod_delete(key, xid), xid) for key, xid in self._numbered(deletes))
         return refused
 
     def send_packet(self, frame: bytes, actions: Iterable[Action]) -> None:

@@ -22,6 +22,7 @@ BARRIER_REPLY: Final = 21
 """Message types (OpenFlow 1.4, section 7.1)."""
 NEWEST: Final = 0x06
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
 MULTIPART_PORT_DESC: Final = 13
 EARLY_MAX: Final = 1024
@@ -37,8 +38,12 @@ _PAIR: Final = Struct("!HH")
 _LONG: Final = Struct("!I")
 _DATAPATH: Final = Struct("!Q")
 _PACKET_IN_MATCH: Final = 24
-_ENTRIES: Final = {MULTIPART_FLOW: ("flow statistics", 56), MULTIPART_METER_CONFIG: ("meters", 8)}
-"""The lists that are handed on, and the fewest bytes that an entry has."""
+_ENTRIES: Final = {
+    MULTIPART_FLOW: ("flow statistics", 56, 0),
+    MULTIPART_METER: ("meter statistics", 40, 4),
+    MULTIPART_METER_CONFIG: ("meters", 8, 0),
+}
+"""The lists that are handed on, the fewest bytes that an entry has, and where in it its length stands."""
 
 
 class MalformedError(ValueError):
@@ -177,10 +182,10 @@ def _multipart(message: bytes) -> bytes:
         return _HEADER.pack(version, type_, 16, xid) + message[8:16]
     if kind not in _ENTRIES:
         return b""
-    what, least = _ENTRIES[kind]
+    what, least, at = _ENTRIES[kind]
     place = 16
     while place < len(message):
-        size, _ = _PAIR.unpack_from(message, place)
+        size, _ = _PAIR.unpack_from(message, place + at)
         if size < least or size % 8 or place + size > len(message):
             raise MalformedError(f"{what} with an entry of {size} bytes")
         place += size

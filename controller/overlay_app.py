@@ -197,7 +197,12 @@ class OverlayApp(app_manager.RyuApp):
         self._state.connect(name, True)
 
     @set_ev_cls(
-        [ofp_event.EventOFPFlowStatsReply, ofp_event.EventOFPMeterConfigStatsReply, ofp_event.EventOFPBarrierReply],
+        [
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPMeterStatsReply,
+            ofp_event.EventOFPMeterConfigStatsReply,
+            ofp_event.EventOFPBarrierReply,
+        ],
         MAIN_DISPATCHER,
     )
     def _on_reply(self, event: Any) -> None:

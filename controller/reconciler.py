@@ -19,7 +19,8 @@ from controller.state import State
 from flows import meters, probe, text
 from flows.compile import Cache, compile, notice
 from flows.flow import Flow
-from flows.plan import Key, plan
+from flows.model import Overlay
+from flows.plan import Key, plan, removable
 from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.reconciler")
@@ -154,7 +155,7 @@ class Reconciler:
         if todo:
             by_switch = channel.apply(todo)
             self._installed |= {flow.key for flow in todo.adds if flow.key not in by_switch}
-            self._installed -= set(todo.deletes)
+            self._installed -= set(removable(todo, by_switch))
             LOG.info("%s: %d flows added, %d deleted", self.chassis, len(todo.adds), len(todo.deletes))
             refused |= {flow: by_switch[flow.key] for flow in todo.adds if flow.key in by_switch}
         channel.delete_meters(metering)
@@ -162,12 +163,13 @@ class Reconciler:
             del self._meters[id]
         if userspace:
             self._warm(channel)
-        named = tuple(f"flow refused ({reason}): {text.text(flow)}" for flow, reason in refused.items())
+        named = tuple(_refusal(overlay, flow, reason) for flow, reason in refused.items())
         state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
         asked = state.asked_to_count(self.chassis)
         if asked:
             by_key = {flow.key: flow for flow in desired}
-            state.count(self.chassis, asked, drops(self.chassis, overlay, by_key, channel.stats()))
+            counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
+            state.count(self.chassis, asked, counted)
 
     def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
         """Let the switch have the meters that flows need; why it can't, by id."""
@@ -190,6 +192,15 @@ class Reconciler:
             channel.send_packet(probe.FRAME, probe.actions(way))
         self._warmed = ways
         return bool(new)
+
+
+def _refusal(overlay: Overlay, flow: Flow, reason: str) -> str:
+    """A flow that the switch does not have, in words."""
+    vni = next((value for name, value, _ in flow.match if name in ("metadata", "tun_id")), None)
+    network = next((f"network '{name}': " for name, each in overlay.networks.items() if each.vni == vni), "")
+    if flow.kind is Kind.FLOOD_FROM_PORT and "do not fit" in reason:
+        reason += "; what goes to all reaches those who were members before: have its ports on fewer chassis"
+    return f"{network}flow refused ({reason}): {text.brief(flow)}"
 
 
 def _without(desired: Iterable[Flow], unmetered: Mapping[int, str]) -> tuple[dict[Flow, str], list[Flow]]:

@@ -311,7 +311,10 @@ class State:
             self._outlets.known(self._stuck()),
         )
         self._neighbors.keep(bound.bindings)
-        self._neighbors.age = self.declared.neighbor_age or NEIGHBOR_AGE
+        age = self.declared.neighbor_age or NEIGHBOR_AGE
+        # Who looks at what switches count has to know how often.
+        anyway = anyway or age != self._neighbors.age
+        self._neighbors.age = age
         self._claims = None
         overlay = Overlay(
             {name: self._vteps.of(row.chassis) for name, row in self.declared.chassis.items()},

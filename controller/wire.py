@@ -29,6 +29,7 @@ from flows.flow import (
     OutputField,
     PopVlan,
     PushVlan,
+    Recirculate,
     Resubmit,
     SetField,
 )
@@ -50,6 +51,7 @@ METER_DELETE: Final = 2
 ALL_METERS: Final = 0xFFFFFFFF
 """OFPM_ALL."""
 MULTIPART_FLOW: Final = 1
+MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
 ALL_TABLES: Final = 0xFF
 ANY: Final = 0xFFFFFFFF
@@ -70,6 +72,8 @@ _METER_MOD: Final = Struct("!BBHIHHI")
 _METER_BAND: Final = Struct("!HHII4x")
 _METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
 _METER_CONFIG: Final = Struct("!HHI")
+_METER_STATS: Final = Struct("!IH6x4xQQ8x")
+_METER_BAND_STATS: Final = Struct("!QQ")
 _PACKETS_WITH_BURST: Final = 6
 """OFPMF_PKTPS and OFPMF_BURST."""
 _COUNTED: Final = 8
@@ -88,6 +92,8 @@ _PROPERTY_32: Final = Struct("!HHI")
 _PUSH_VLAN: Final = Struct("!HHH2x")
 _POP_VLAN: Final = bytes.fromhex("0012 0008 0000 0000")
 _CHECK_LARGER: Final = Struct("!HHIHHHI6x")
+_ENCAP: Final = Struct("!HHIHHI")
+_DECAP: Final = Struct("!HHIH2xI")
 _METER: Final = Struct("!HHI")
 _RESUBMIT_TABLE: Final = Struct("!HHIHHB3x")
 _LEARN: Final = Struct("!HHIHHHHQHBxHH")
@@ -177,6 +183,11 @@ def _check_larger(action: CheckLarger) -> bytes:
     return _CHECK_LARGER.pack(0xFFFF, 24, _NICIRA, 49, action.octets, 0, oxm(action.field))
 
 
+def _recirculate(action: Recirculate) -> bytes:
+    """NXAST_ENCAP with packet type NSH (1, 0x894f), and NXAST_DECAP to what is inside (0, 0xfffe)."""
+    return _ENCAP.pack(0xFFFF, 16, _NICIRA, 46, 0, 0x1894F) + _DECAP.pack(0xFFFF, 16, _NICIRA, 47, 0xFFFE)
+
+
 def _resubmit(action: Resubmit) -> bytes:
     """NXAST_RESUBMIT_TABLE, with the packet's own in_port."""
     return _RESUBMIT_TABLE.pack(0xFFFF, 16, _NICIRA, 14, _OFPP_IN_PORT_16, action.table.id)
@@ -228,6 +239,7 @@ _ENCODERS: Final[dict[type[Any], Callable[[Any], bytes]]] = {
     PushVlan: _push_vlan,
     PopVlan: _pop_vlan,
     CheckLarger: _check_larger,
+    Recirculate: _recirculate,
     Resubmit: _resubmit,
     Learn: _learn,
 }
@@ -250,7 +262,7 @@ def _instructions(actions: tuple[Action, ...]) -> bytes:
         return meter + goto
     packed = _action_list(actions)
     if len(packed) + 8 > LONGEST:
-        raise ValueError(f"{len(actions)} actions of {len(packed)} bytes do not fit in a flow mod")
+        raise ValueError(f"{len(actions)} actions of {len(packed)} bytes do not fit in a flow mod, which has {LONGEST}")
     return meter + _APPLY_ACTIONS.pack(4, 8 + len(packed)) + packed + goto
 
 
@@ -299,6 +311,11 @@ def meter_config_request(xid: int) -> bytes:
     return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER_CONFIG, 0, ALL_METERS)
 
 
+def meter_stats_request(xid: int) -> bytes:
+    """A request for the counters of all meters (section 7.3.5, ofp_meter_multipart_request)."""
+    return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER, 0, ALL_METERS)
+
+
 def barrier_request(xid: int) -> bytes:
     """A barrier request (section 7.3.7): answered when all before it has been done."""
     return _HEADER.pack(VERSION, BARRIER_REQUEST, 8, xid)
@@ -345,6 +362,37 @@ def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
                 found[id] = (rate, burst)
         offset += length
     return found
+
+
+class MeterStats(NamedTuple):
+    """What a meter has met, whether it dropped it or not, and what it has dropped: packets and octets."""
+
+    id: int
+    packets: int
+    octets: int
+    dropped: int
+    dropped_octets: int
+
+
+def parse_meter_stats(body: bytes) -> list[MeterStats]:
+    """The meters of a multipart reply, `body` being the message from byte 16 on (ofp_meter_stats).
+
+    Of one with several bands what was dropped is the sum. Raises ValueError when the lengths do not add up.
+    """
+    rows = []
+    offset, end = 0, len(body)
+    while offset < end:
+        if end - offset < _METER_STATS.size:
+            raise ValueError(f"{end - offset} bytes at {offset} are no meter's counters")
+        id, length, packets, octets = _METER_STATS.unpack_from(body, offset)
+        if length < _METER_STATS.size or length % 8 or length > end - offset:
+            raise ValueError(f"a meter's counters at {offset} claim a length of {length} in {end} bytes")
+        bands = range(offset + _METER_STATS.size, offset + length - _METER_BAND_STATS.size + 1, _METER_BAND_STATS.size)
+        counted = [_METER_BAND_STATS.unpack_from(body, place) for place in bands]
+        dropped = (sum(count for count, _ in counted), sum(octets for _, octets in counted))
+        rows.append(MeterStats(id, packets, octets, *dropped))
+        offset += length
+    return rows
 
 
 class FlowStats(NamedTuple):

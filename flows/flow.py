@@ -97,6 +97,16 @@ class PopVlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Recirculate:
+    """Go on as a datapath flow of its own, with the packet, its tunnel and its registers as they are.
+
+    The steps of one datapath flow have 64 kB; beyond that Open vSwitch leaves out what is to leave by a tunnel. There
+    is no action that says just this: an NSH header is put on and taken off again (ovs-actions(7), `encap`, `decap`).
+    Behind it no field of the packet itself can be written.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class CheckLarger:
     """Write into the lowest bit of a field whether the frame has more than so many octets (ovs-actions(7))."""
 
@@ -153,7 +163,7 @@ class Learn:
 
 Action = (
     Output | OutputField | Controller | SetField | Move | Meter | PushVlan | PopVlan | CheckLarger
-    | Resubmit | Goto | Learn
+    | Recirculate | Resubmit | Goto | Learn
 )  # fmt: skip
 
 

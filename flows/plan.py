@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from flows.flow import Flow, kind_of
-from flows.tables import FDB, TOLD_TABLE, Kind
+from flows.tables import FDB, FLOOD, TOLD_TABLE, Kind
 
 Key = tuple[int, int, int]
 """(table id, priority, cookie) of a flow."""
 _LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
 """Table and kind of the flows that `learn` writes."""
+_TO_ALL: Final = (FLOOD.id, Kind.FLOOD_FROM_PORT)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ def plan(desired: Iterable[Flow], installed: Collection[Key]) -> Plan:
     )
     stale = sorted(key for key in installed if key not in wanted and not learned(key))
     return Plan(tuple(adds), tuple(stale))
+
+
+def removable(todo: Plan, refused: Collection[Key]) -> tuple[Key, ...]:
+    """The deletes of a plan, some adds of which were refused.
+
+    A flow to all members that does not fit leaves the one before in its place: some are then missing, and not all.
+    """
+    if not any((table, kind_of(cookie)) == _TO_ALL for table, _, cookie in refused):
+        return todo.deletes
+    return tuple(key for key in todo.deletes if (key[0], kind_of(key[2])) != _TO_ALL)
 
 
 def learned(key: Key) -> bool:

@@ -105,6 +105,9 @@ class Kind(IntEnum):
         return self.name.startswith("DROP_")
 
 
+OVER_FLOOD_RATE: Final = "over-flood-rate"
+"""The reason of what a port's meter has dropped: it sent more to all than its `flood_rate`."""
+
 _PURPOSES: Final[dict[Kind, str]] = {
     Kind.CONTINUE: "a miss that goes on to the next table",
     Kind.DROP_NO_NETWORK: "a packet from a port that is in no network",
@@ -225,7 +228,7 @@ CLAIM: Final = Table(
     "claim",
     "a local port speaks for its own addresses: ARP sender and IP source",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "arp_spa", "arp_sha", "ip_src", "ipv6_src"})
-    | {"ip_proto", "udp_src", "udp_dst"},
+    | {"arp_op", "ip_proto", "udp_src", "udp_dst"},
     ("discovery",),
     Kind.CONTINUE,
 )

@@ -27,6 +27,7 @@ from flows.flow import (
     OutputField,
     PopVlan,
     PushVlan,
+    Recirculate,
     Resubmit,
     SetField,
     Written,
@@ -79,6 +80,7 @@ _TAG: Final = 0x1000
 _VID: Final = 0x0FFF
 _PCP: Final = 0xE000
 """The bits of `vlan_tci`: there is a tag, its number, its priority (ovs-fields(7))."""
+_RECIRCULATE: Final = "encap(nsh),decap()"
 _STATISTICS: Final = frozenset(
     {"duration", "n_packets", "n_bytes", "idle_age", "hard_age", "idle_timeout", "hard_timeout"}
 )
@@ -93,6 +95,15 @@ def text(flow: Flow, *, cookie: bool = True) -> str:
     rows = sorted(flow.match, key=lambda row: PLACE[row[0]])
     head += [f"{name}={_written(FIELDS[name], value, mask)}" for name, value, mask in rows]
     return f"{', '.join(head)}, actions={actions_text(flow.actions)}"
+
+
+_BRIEF: Final = 400
+
+
+def brief(flow: Flow) -> str:
+    """The same, of a flow that may have thousands of actions, for people."""
+    whole = text(flow)
+    return whole if len(whole) <= _BRIEF else f"{whole[:_BRIEF]} ... ({len(flow.actions)} actions)"
 
 
 def dump(flows: Iterable[Flow], *, cookie: bool = True) -> str:
@@ -128,6 +139,8 @@ def _action_text(action: Action) -> str:  # noqa: PLR0911, PLR0912 - one case pe
             return f"push_vlan:0x{ethertype:x}"
         case PopVlan():
             return "pop_vlan"
+        case Recirculate():
+            return _RECIRCULATE
         case CheckLarger(octets, name):
             return f"check_pkt_larger({octets})->{FIELDS[name].nxm}[0]"
         case SetField(name, value):
@@ -279,7 +292,8 @@ def _parse_value(field: Field, written: str) -> int:
 
 def _parse_actions(written: str, meters: Meters) -> list[Action]:
     # Commas inside parentheses belong to the action.
-    parts = re.findall(r"(?:[^,(]|\([^)]*\))+", _whole_loads(written.strip()))
+    joined = _whole_loads(written.strip()).replace(_RECIRCULATE, "recirculate")
+    parts = re.findall(r"(?:[^,(]|\([^)]*\))+", joined)
     return [] if parts == ["drop"] else [_parse_action(part, meters) for part in parts]
 
 
@@ -314,6 +328,8 @@ def _parse_action(written: str, meters: Meters) -> Action:  # noqa: PLR0911, PLR
             return PushVlan(int(argument, 0))
         case "pop_vlan":
             return PopVlan()
+        case "recirculate":
+            return Recirculate()
         case "check_pkt_larger":
             octets, _, target = argument.partition(")->")
             return CheckLarger(int(octets), _whole(target).name)

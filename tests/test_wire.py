@@ -129,7 +129,7 @@ def _known_to_ryu(action: f.Action) -> bool:
             return not action.meter
         case f.SetField(name):
             return not name.startswith(NOT_RYUS)
-    return not isinstance(action, f.CheckLarger)
+    return not isinstance(action, f.CheckLarger | f.Recirculate)
 
 
 def _encodable(one: Flow) -> bool:
@@ -284,6 +284,27 @@ def test_meters_are_read_and_those_like_ours_known() -> None:
 def test_meters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
     with pytest.raises(ValueError, match="meter"):
         wire.parse_meter_config(wrong)
+
+
+def _counted(id: int, *bands: tuple[int, int]) -> bytes:
+    """A meter's counters as a switch sends them (section 7.3.5, ofp_meter_stats)."""
+    head = struct.pack("!IH6xIQQII", id, 40 + 16 * len(bands), 1, 1 << 40, 1 << 50, 5, 0)
+    return head + b"".join(struct.pack("!QQ", *band) for band in bands)
+
+
+def test_what_meters_have_met_and_dropped_is_asked_for_and_read() -> None:
+    asked = ryu.OFPMeterStatsRequest(DATAPATH, 0, ofp.OFPM_ALL)
+    assert wire.meter_stats_request(3) == _serialized(asked, 3)
+    read = wire.parse_meter_stats(_counted(5, (7, 700)) + _counted(65541) + _counted(6, (1, 10), (2, 20)))
+    met = (1 << 40, 1 << 50)
+    assert read == [(5, *met, 7, 700), (65541, *met, 0, 0), (6, *met, 3, 30)]
+    assert wire.parse_meter_stats(b"") == []
+
+
+@pytest.mark.parametrize("wrong", [_counted(5, (1, 1))[:-1], _counted(5) + b"1234567", bytes(40)])
+def test_counters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
+    with pytest.raises(ValueError, match="counters"):
+        wire.parse_meter_stats(wrong)
 
 
 def test_what_does_not_fit_in_a_message_is_refused() -> None:

@@ -80,10 +80,12 @@ def _asked(database: Database, deadline: float) -> tuple[int, int]:
 
 def _described(row: Row) -> dict[str, Any]:
     """A row of Drop, and what the kind of flow is for."""
-    from flows.tables import Kind
+    from flows.tables import OVER_FLOOD_RATE, Kind
 
     names = {column: optional(row[column]) for column in ("network", "port", "interface")}
-    why = next((kind.purpose for kind in Kind if kind.label == row["reason"]), "")
+    limit = "more packets to all than the port's flood rate: overlayctl port-set PORT --flood-rate N"
+    purposes = {OVER_FLOOD_RATE: limit, **{kind.label: kind.purpose for kind in Kind}}
+    why = purposes.get(row["reason"], "")
     known = {column: row[column] for column in ("chassis", "reason", "packets", "octets")}
     return {column: {**known, **names, "why": why}[column] for column in COLUMNS}
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from flows.compile.forward import tag
 from flows.compile.view import View
-from flows.flow import Action, Flow, Goto, Match, Meter, Output, PopVlan, flow
+from flows.flow import Action, Flow, Goto, Match, Meter, Output, PopVlan, Recirculate, flow
 from flows.tables import FLOOD, FROM_PORT, FROM_TUNNEL, ORIGIN, POLICE, Kind
+
+AT_ONCE: Final = 400
+"""The most copies into tunnels that are made by one datapath flow, whose steps have 64 kB: the userspace datapath takes
+84 bytes for a VXLAN packet over IPv4 and 104 over IPv6, and more where bridges of the underlay do more with it."""
 
 
 def flood(view: View) -> Iterator[Flow]:
@@ -23,7 +28,9 @@ def flood(view: View) -> Iterator[Flow]:
             local += [*tag(port), Output(port.ofport), PopVlan()]
     remote: list[Action] = []
     before = None
-    for member in view.members:
+    for number, member in enumerate(view.members):
+        if number and number % AT_ONCE == 0:
+            remote.append(Recirculate())
         remote += [*member.way.fields(view.vni, before), Output(member.way.tunnel.ofport)]
         before = member.way
     everywhere = {"metadata": view.vni, ORIGIN: FROM_PORT}
