@@ -200,7 +200,15 @@ def test_a_missing_bridge_is_named(lab: Lab) -> None:
     told = "bridge br-lost, which leads to physical network 'office', is not there; ovs-vsctl add-br br-lost"
     eventually(lambda: told in chassis_error(lab, "h1"))
     assert ports(lab, "h1") == ["office0"]
+    # Between a bridge of the kernel's datapath and one of the userspace no packet passes, and nobody would say so.
+    other = "system" if lab.datapath == "netdev" else "netdev"
+    argv = ("add-br", "br-other", "--", "set", "bridge", "br-other", f"datapath_type={other}")
+    lab.run("h1", "ovs-vsctl", "--no-wait", *argv)
+    lab.overlayctl("chassis-set", "h1", "--bridge", "office=br-other")
+    eventually(lambda: f"bridge br-other, which leads to physical network 'office', has the {other} datapath"
+               in chassis_error(lab, "h1"))  # fmt: skip
     lab.overlayctl("chassis-set", "h1", "--bridge", "office=br-office")
+    lab.run("h1", "ovs-vsctl", "--no-wait", "del-br", "br-other")
     eventually(lambda: chassis_error(lab, "h1") == "" and works(lab, "red"))
 
 
