@@ -55,7 +55,14 @@ ENDS = ("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst")
 OFPORTS = range(1, UNPLUGGED + 1)
 LEARNED = (FDB, TOLD_TABLE)
 """Tables that the switch writes by itself."""
-UNREACHED = {Kind.DROP_NO_MEMBERS, Kind.DROP_SPLIT_HORIZON}
+UNREACHED = {
+    Kind.DROP_NO_MEMBERS,
+    Kind.DROP_SPLIT_HORIZON,
+    Kind.DROP_SPOOFED_TUNNEL,
+    # Where the one port that might is the one that has the address.
+    Kind.DROP_SPOOFED_ARP,
+    Kind.DROP_SPOOFED_IP,
+}
 """Kinds of which a topology may have a flow that no packet meets: nets under what should not happen."""
 
 
