@@ -300,9 +300,10 @@ def test_a_port_sends_no_more_to_all_than_it_may(lab: Lab) -> None:
     assert set(seen) == {"web2", "web3"}
     # One second's worth may go at once, and the last interval may be cut.
     assert all(RATE * (SECONDS - 1) <= number <= RATE * (SECONDS + 2) for number in seen.values()), seen
-    assert captured.seen(known) == {"web3": direct}, "known unicast has no limit"
+    # Those that the port itself lost in the storm were never sent.
+    assert captured.seen(known)["web3"] >= 0.9 * direct, "known unicast has no limit"
     assert captured.seen(others) == {"web2": beside, "web3": beside}, "nor have others because of it"
-    assert dropped(lab, "web1") >= sent - max(seen.values()) - RATE
+    assert dropped(lab, "web1") >= 0.8 * sent
 
 
 def test_a_port_without_limit_has_none(lab: Lab) -> None:
@@ -310,9 +311,9 @@ def test_a_port_without_limit_has_none(lab: Lab) -> None:
     settle(lab)
     mark = crafted.mark()
     with crafted.receiving(lab, ["web2"]) as captured:
-        sent = int(lab.run("web1", *bursting(mark, 8000, 2.0)).stdout)
-    assert sent > 2 * 5000 * 1.5, "more than the usual limit would let pass"
-    assert captured.seen(mark)["web2"] >= 0.95 * sent
+        sent = int(lab.run("web1", *bursting(mark, 20_000, 2.0)).stdout)
+    assert sent >= 30_000
+    assert captured.seen(mark)["web2"] > 1.2 * 3 * 5000, "more than the usual limit would have let pass"
     lab.overlayctl("port-set", "web1", "--flood-rate", "default")
     settle(lab)
 
@@ -364,7 +365,8 @@ def test_a_loop_behind_two_ports_leaves_the_network_working(looped: Lab) -> None
         settle(lab)
         namespaces.script(home, ["ip link set dev looping up"])
         try:
-            lab.arping("web1", "10.0.0.99")  # one is enough
+            # One is enough; of a MAC that is declared a loose port would not take it back.
+            lab.arping("web9", "10.0.0.99")
             before, began = cpu(lab, "h1"), time.monotonic()
             with lab.pinging("web1", "web2", 0.02) as result:
                 time.sleep(STORM_S)
