@@ -87,7 +87,7 @@ class Channel:
         return found
 
     def meter_stats(self) -> list[wire.MeterStats]:
-        """What each meter on the switch has dropped. Raises ChannelError."""
+        """The counters of each meter on the switch. Raises ChannelError."""
         return [row for part in self._ask(wire.meter_stats_request) for row in part]
 
     def change_meters(self, plan: MeterPlan) -> dict[int, str]:

@@ -40,10 +40,10 @@ _DATAPATH: Final = Struct("!Q")
 _PACKET_IN_MATCH: Final = 24
 _ENTRIES: Final = {
     MULTIPART_FLOW: ("flow statistics", 56, 0),
-    MULTIPART_METER: ("meters' counters", 40, 4),
+    MULTIPART_METER: ("meter statistics", 40, 4),
     MULTIPART_METER_CONFIG: ("meters", 8, 0),
 }
-"""The lists that are handed on, and the fewest bytes that an entry has."""
+"""The lists that are handed on, the fewest bytes that an entry has, and where in it its length stands."""
 
 
 class MalformedError(ValueError):

@@ -198,7 +198,8 @@ class Neighbors:
         if self._behind[_place(neighbor)] >= limit and (before is None or _place(before.neighbor) != _place(neighbor)):
             self.strange.crowded(binding, limit, now)
             return False
-        if before is not None:
+        # One port may have several MACs for one address: VRRP's and its own.
+        if before is not None and not (binding.secure and _place(before.neighbor) == _place(neighbor)):
             at = claims.at(before.neighbor)
             shared = at is not None and allows(at, seen.ip) and allows(binding, seen.ip)
             self.strange.moved(before.neighbor, neighbor, claims.bindings, shared, now)

@@ -24,6 +24,8 @@ from flows.plan import Key, plan, removable
 from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.reconciler")
+WARM_S: Final = 0.05
+"""Seconds within which a neighbor in the underlay answers."""
 REREAD_S: Final = 30
 """Seconds between full reads of a switch's flows, which find what somebody else changed."""
 
@@ -147,6 +149,9 @@ class Reconciler:
         unmetered = self._change_meters(channel, metering)
         refused, wanted = _without(desired, unmetered)
         todo = plan(wanted, self._installed)
+        userspace = known.plugged.datapath_type == "netdev"
+        if userspace and self._warmed and self._warm(channel):
+            hub.sleep(WARM_S)  # so that the first packet that goes a new way finds the neighbor resolved
         if todo:
             by_switch = channel.apply(todo)
             self._installed |= {flow.key for flow in todo.adds if flow.key not in by_switch}
@@ -156,15 +161,15 @@ class Reconciler:
         channel.delete_meters(metering)
         for id in metering.deletes:
             del self._meters[id]
-        if known.plugged.datapath_type == "netdev":
+        if userspace:
             self._warm(channel)
         named = tuple(_refusal(overlay, flow, reason) for flow, reason in refused.items())
         state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
         asked = state.asked_to_count(self.chassis)
         if asked:
             by_key = {flow.key: flow for flow in desired}
-            found = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
-            state.count(self.chassis, asked, found)
+            counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
+            state.count(self.chassis, asked, counted)
 
     def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
         """Let the switch have the meters that flows need; why it can't, by id."""
@@ -176,15 +181,17 @@ class Reconciler:
         taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
         return refused | dict.fromkeys(metering.taken, taken)
 
-    def _warm(self, channel: Channel) -> None:
-        """Send a probe through each new tunnel.
+    def _warm(self, channel: Channel) -> bool:
+        """Send a probe through each new tunnel; whether there was one.
 
         The userspace datapath drops the first packet to a VTEP whose underlay neighbor it has not resolved.
         """
         ways = probe.ways(self._cache)
-        for way in sorted(ways - self._warmed):
+        new = sorted(ways - self._warmed)
+        for way in new:
             channel.send_packet(probe.FRAME, probe.actions(way))
         self._warmed = ways
+        return bool(new)
 
 
 def _refusal(overlay: Overlay, flow: Flow, reason: str) -> str:

@@ -187,7 +187,8 @@ class ChassisSession:
         target = controller_target(row.controller, session.local_address, self._listens, secure)
         try:
             marks_ = self._marks(plugged.mark)
-            wanted = Wanted(row.chassis, target, row.datapath_type, marks_, state.exits_of(name), state.mtus_of(name))
+            exits, mtus = state.exits_of(name), state.mtus_of(name)
+            wanted = Wanted(state.at_present(row.chassis), target, row.datapath_type, marks_, exits, mtus)
             problems = provision(session, wanted)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)

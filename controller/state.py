@@ -14,6 +14,7 @@ from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, ques
 from controller.outlets import OpenOutlets
 from controller.packet_in import Seen
 from controller.strange import Strange
+from controller.vteps import VtepChanges
 from flows.bind import Exit, Place, bind
 from flows.compile.view import unreachable_pairs
 from flows.flow import Action
@@ -56,6 +57,7 @@ class State:
     _network_problems: Mapping[str, str] = field(default_factory=dict)
     _claims: Claims | None = None
     _outlets: OpenOutlets = field(default_factory=OpenOutlets)
+    _vteps: VtepChanges = field(default_factory=VtepChanges)
     _since: dict[Binding, int] = field(default_factory=dict)
     _drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
@@ -107,6 +109,11 @@ class State:
         # A deletion is told to every chassis at once (ovsdb.marks).
         other_rows = anew or before is None or (declared.chassis, declared.epoch) != (before.chassis, before.epoch)
         self.declared = declared
+        if before is not None:
+            was, now = ({name: row.chassis for name, row in each.chassis.items()} for each in (before, declared))
+            self._vteps.compare(was, now, self.version + 1)
+            if not any(known.connected for known in self.chassis.values()):
+                self._vteps = VtepChanges()  # nobody is there to be waited for
         for name in declared.chassis:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
@@ -232,6 +239,10 @@ class State:
         gateways |= {outlet.physical for outlet in self._outlets.at(chassis)}
         return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
 
+    def at_present(self, chassis: Chassis) -> Chassis:
+        """A chassis with the VTEPs that it is to have for the time being, while those that are declared change."""
+        return self._vteps.of(chassis)
+
     def left(self, chassis: str) -> None:
         """Store that a chassis is not in the overlay any more: withdrawn from it, or not to be reached for that."""
         if chassis not in self.chassis and self._outlets.leave(chassis):
@@ -300,10 +311,13 @@ class State:
             self._outlets.known(self._stuck()),
         )
         self._neighbors.keep(bound.bindings)
-        self._neighbors.age = self.declared.neighbor_age or NEIGHBOR_AGE
+        age = self.declared.neighbor_age or NEIGHBOR_AGE
+        # Who looks at what switches count has to know how often.
+        anyway = anyway or age != self._neighbors.age
+        self._neighbors.age = age
         self._claims = None
         overlay = Overlay(
-            {name: row.chassis for name, row in self.declared.chassis.items()},
+            {name: self._vteps.of(row.chassis) for name, row in self.declared.chassis.items()},
             self.declared.networks,
             bound.bindings,
             self._neighbors.known(),
@@ -346,8 +360,10 @@ class State:
             known.applied, known.flows, known.refused = version, flows, refused
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
-            if self._outlets.confirm(chassis, version):
-                self.derive(anyway=True)  # also where no network moves to it: the way to it can be taken away
+            oldest = min(each.applied for each in self.chassis.values() if each.connected or each is known)
+            closed = self._outlets.confirm(chassis, version)  # then the way to a physical network can be taken away
+            if self._vteps.confirm(oldest, self.version + 1) or closed:
+                self.derive(anyway=True)
 
     def asked_to_count(self, chassis: str) -> int:
         """The number of the request for counters that the chassis has not answered yet, 0 for none."""
@@ -409,8 +425,8 @@ class State:
         for name, known in self.chassis.items():
             error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
             installed = min(known.cur_cfg, known.provisioned_cfg)
-            if not self._outlets.settled(name):
-                installed = min(installed, self.nb_cfg - 1)
+            if not (self._outlets.settled(name) and self._vteps.settled()):
+                installed = max(0, min(installed, self.nb_cfg - 1))
             datapath = known.plugged.datapath_type if known.plugged is not None else ""
             state = "error" if error and known.state == "ready" else known.state
             chassis[name] = ChassisStatus(state, error, datapath, known.datapath_id, installed, known.flows)

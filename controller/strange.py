@@ -13,19 +13,20 @@ STRANGE_S: Final = 60.0
 """Seconds after which a port that sent nothing strange any more is no longer said to."""
 
 
-SHARED_RETURNS: Final = 3
-"""So often within that time an address that ports share must come back before that is strange: once is a failover."""
+SHARED_RETURNS: Final = 6
+SHARED_S: Final = 30.0
+"""So often within so many seconds an address that ports share must come back before that is strange."""
 
 _Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """Where a learned address was before: (MAC, chassis, interface), when it left, how often it had come back."""
+    """Where a learned address was before, (MAC, chassis, interface), when it left, and when it came back of late."""
 
     place: _Place
     at: float
-    returns: int
+    returns: tuple[float, ...]
 
 
 @dataclass
@@ -98,9 +99,10 @@ class Strange:
         if last is not None and now >= last.at + STRANGE_S:
             last = None
         came_back = last is not None and last.place == (after.mac, after.chassis, after.interface)
-        returns = (last.returns if last is not None else 0) + came_back
+        returns = tuple(at for at in (last.returns if last is not None else ()) if now < at + SHARED_S)
+        returns += (now,) if came_back else ()
         self._left[key] = _Left((before.mac, before.chassis, before.interface), now, returns)
-        if not came_back or returns < (SHARED_RETURNS if shared else 1):
+        if not came_back or len(returns) < (SHARED_RETURNS if shared else 1):
             return
         places = {(binding.chassis, binding.interface): binding for binding in bindings}
         for one, other in ((before, after), (after, before)):

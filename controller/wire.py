@@ -74,7 +74,7 @@ _METER_MOD: Final = Struct("!BBHIHHI")
 _METER_BAND: Final = Struct("!HHII4x")
 _METER_CONFIG_REQUEST: Final = Struct("!BBHIHH4xI4x")
 _METER_CONFIG: Final = Struct("!HHI")
-_METER_STATS: Final = Struct("!IH6xIQQII")
+_METER_STATS: Final = Struct("!IH6x4xQQ8x")
 _METER_BAND_STATS: Final = Struct("!QQ")
 _PACKETS_WITH_BURST: Final = 6
 """OFPMF_PKTPS and OFPMF_BURST."""
@@ -316,7 +316,7 @@ def meter_config_request(xid: int) -> bytes:
 
 
 def meter_stats_request(xid: int) -> bytes:
-    """A request for the counters of all meters (section 7.3.5.10)."""
+    """A request for the counters of all meters (section 7.3.5, ofp_meter_multipart_request)."""
     return _METER_CONFIG_REQUEST.pack(VERSION, MULTIPART_REQUEST, 24, xid, MULTIPART_METER, 0, ALL_METERS)
 
 
@@ -369,29 +369,32 @@ def parse_meter_config(body: bytes) -> dict[int, tuple[int, int] | None]:
 
 
 class MeterStats(NamedTuple):
-    """How much a meter has dropped, in packets and octets."""
+    """What a meter has met, whether it dropped it or not, and what it has dropped: packets and octets."""
 
     id: int
     packets: int
     octets: int
+    dropped: int
+    dropped_octets: int
 
 
 def parse_meter_stats(body: bytes) -> list[MeterStats]:
-    """The meters of a multipart reply, `body` being the message from byte 16 on (section 7.3.5.10).
+    """The meters of a multipart reply, `body` being the message from byte 16 on (ofp_meter_stats).
 
-    Of one with several bands that is the sum. Raises ValueError when the lengths do not add up.
+    Of one with several bands what was dropped is the sum. Raises ValueError when the lengths do not add up.
     """
     rows = []
     offset, end = 0, len(body)
     while offset < end:
         if end - offset < _METER_STATS.size:
             raise ValueError(f"{end - offset} bytes at {offset} are no meter's counters")
-        id, length, *_ = _METER_STATS.unpack_from(body, offset)
+        id, length, packets, octets = _METER_STATS.unpack_from(body, offset)
         if length < _METER_STATS.size or length % 8 or length > end - offset:
             raise ValueError(f"a meter's counters at {offset} claim a length of {length} in {end} bytes")
         bands = range(offset + _METER_STATS.size, offset + length - _METER_BAND_STATS.size + 1, _METER_BAND_STATS.size)
         counted = [_METER_BAND_STATS.unpack_from(body, place) for place in bands]
-        rows.append(MeterStats(id, sum(packets for packets, _ in counted), sum(octets for _, octets in counted)))
+        dropped = (sum(count for count, _ in counted), sum(octets for _, octets in counted))
+        rows.append(MeterStats(id, packets, octets, *dropped))
         offset += length
     return rows
 

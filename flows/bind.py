@@ -225,13 +225,11 @@ def _binding(port: Port, chassis: str, interface: str, ofport: int, *, standby: 
 
 
 def _moving(binding: Binding, places: Mapping[str, Sequence[Place]]) -> list[str]:
-    """What is to be known of a port that is plugged in on two chassis."""
-    holder, *to = places[binding.port or ""]
-    if not to:
+    """What is to be known where a port is plugged in that is plugged in elsewhere as well."""
+    if not binding.standby:
         return []
-    other = "/".join(holder if binding.standby else to[0])
-    way = "moving here from" if binding.standby else "moving to"
-    return [f"port '{binding.port}' is {way} {other}: both get its packets until it is unplugged at one of them"]
+    holder = "/".join(places[binding.port or ""][0])
+    return [f"port '{binding.port}' is moving here from {holder}: both get its packets until it is unplugged there"]
 
 
 def _behind(

@@ -141,11 +141,19 @@ class Chassis:
     """A host that runs OVS, and where its tunnels end.
 
     `bridges` are (physical network, bridge) pairs: where the host is connected to networks that are no overlay.
+    `besides` are VTEPs that it is about to have, or had a moment ago: what comes by them is accepted, but nothing is
+    sent by them.
     """
 
     name: str
     vteps: tuple[Vtep, ...]
     bridges: tuple[tuple[str, str], ...] = ()
+    besides: tuple[Vtep, ...] = ()
+
+    @property
+    def ends(self) -> tuple[Vtep, ...]:
+        """Every VTEP by which packets may come."""
+        return (*self.vteps, *self.besides)
 
     @property
     def encaps(self) -> frozenset[Encap]:

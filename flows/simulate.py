@@ -74,6 +74,7 @@ MAX_HOPS: Final = 4
 """The most tunnels a packet may pass one after the other before it is taken to go round."""
 _TUNNELS: Final = {tunnel.ofport: tunnel for tunnel in TUNNELS}
 _VLAN: Final = 0x8100
+_TAGS: Final = frozenset({"vlan_tci", "vlan_tpid", "inner_tci", "inner_tpid"})
 _FAMILIES: Final = ("tun_", "tun_ipv6_")
 """What the fields of a tunnel's two ends begin with, of IPv4 and of IPv6."""
 _KEY_MASK: Final[Mapping[Encap, int]] = {Encap.VXLAN: (1 << 24) - 1, Encap.GRE: (1 << 32) - 1}
@@ -100,7 +101,9 @@ class Packet:
     def on_wire(self) -> Packet:
         """The packet without the pipeline's own fields, and without those that a packet of its kind has not."""
         fields = dict(self.items)
-        return Packet(tuple(item for item in self.items if item[0] not in STATE and _has(fields, item[0])))
+        if not fields.get("vlan_tci", 0) & TAG_PRESENT:
+            fields = {name: value for name, value in fields.items() if name not in _TAGS}
+        return Packet(tuple(item for item in sorted(fields.items()) if item[0] not in STATE and has(fields, item[0])))
 
     def but(self, **written: int | str) -> Packet:
         """The packet with some fields written anew."""
@@ -108,11 +111,11 @@ class Packet:
         return _packet({**dict(self.items), **values})
 
 
-def _has(fields: Mapping[str, int], name: str) -> bool:
+def has(fields: Mapping[str, int], name: str) -> bool:
     """Whether a packet of this kind has such a field."""
     needs = _NEEDS.get(name)
     return needs is None or any(
-        all(fields.get(other, 0) == value and _has(fields, other) for other, value in need.items()) for need in needs
+        all(fields.get(other, 0) == value and has(fields, other) for other, value in need.items()) for need in needs
     )
 
 
@@ -274,9 +277,10 @@ class _Passage:
         """
         match action:
             case SetField(name, value):
-                self.packet[name] = value
+                self.write(name, value)
             case Move(source, target, bits):
-                self.move(source, target, bits)
+                mask = (1 << (bits or FIELDS[target].bits)) - 1
+                self.write(target, self.packet.get(target, 0) & ~mask | self.packet.get(source, 0) & mask)
             case Output(port):
                 self.output(port)
             case OutputField(name):
@@ -290,11 +294,12 @@ class _Passage:
             case Learn():
                 self.taught.append((_learned(action, self.packet), action.limit))
 
-    def move(self, source: str, target: str, bits: int) -> None:
-        """Copies the lowest bits, the others stay."""
-        mask = (1 << (bits or FIELDS[target].bits)) - 1
-        value = self.packet.get(source, 0) & mask
-        self.packet[target] = self.packet.get(target, 0) & ~mask | value
+    def write(self, name: str, value: int) -> None:
+        """Writes a field; the bit that says there is a VLAN tag also makes the packet longer, or shorter."""
+        before = self.packet.get(name, 0)
+        self.packet[name] = value
+        if name == "vlan_tci" and "octets" in self.packet and (before ^ value) & TAG_PRESENT:
+            self.packet["octets"] += 4 if value & TAG_PRESENT else -4
 
     def retag(self, action: PushVlan | PopVlan) -> None:
         """Puts an empty tag in front of those there are, or takes the first one off."""

@@ -228,7 +228,7 @@ CLAIM: Final = Table(
     "claim",
     "a local port speaks for its own addresses: ARP sender and IP source",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "arp_spa", "arp_sha", "ip_src", "ipv6_src"})
-    | {"ip_proto", "udp_src", "udp_dst"},
+    | {"arp_op", "ip_proto", "udp_src", "udp_dst"},
     ("discovery",),
     Kind.CONTINUE,
 )

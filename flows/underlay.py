@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.flow import Action, set_field
 from flows.model import Chassis, Encap, TunnelPort, is_ipv4, tunnel_to
-from flows.vteps import overhead, pairs, used
+from flows.vteps import overhead, used
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,9 +50,4 @@ def way(one: Chassis, other: Chassis, preferred: Encap) -> Way | None:
         return None
     encap, here, there = found
     limit = min(here.mtu, there.mtu) - overhead(encap, there.ip)
-    return Way(there.ip, encap, here.ip if len(one.vteps) > 1 else "", limit)
-
-
-def accepted(one: Chassis, other: Chassis) -> tuple[tuple[Encap, str], ...]:
-    """What `one` takes from `other`: every encap and VTEP, so that a change of what is used loses nothing."""
-    return tuple(sorted({(encap, there.ip) for encap, _, there in pairs(one, other)}))
+    return Way(there.ip, encap, here.ip if len(one.ends) > 1 else "", limit)

@@ -6,7 +6,7 @@ It loads little, for every `overlayctl show` does.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from flows.model import Chassis, Encap, Vtep, is_ipv4
@@ -43,8 +43,17 @@ def used(one: Chassis, other: Chassis, preferred: Encap) -> tuple[Encap, Vtep, V
 
 def pairs(one: Chassis, other: Chassis) -> Iterator[tuple[Encap, Vtep, Vtep]]:
     """Each encap and two VTEPs, of one address family, that both offer."""
-    for here in one.vteps:
-        for there in other.vteps:
+    return _pairs(one.vteps, other.vteps)
+
+
+def accepted(one: Chassis, other: Chassis) -> tuple[tuple[Encap, str], ...]:
+    """What `one` takes from `other`: every encap and VTEP, so that a change of what is used loses nothing."""
+    return tuple(sorted({(encap, there.ip) for encap, _, there in _pairs(one.ends, other.ends)}))
+
+
+def _pairs(ours: Iterable[Vtep], theirs: Collection[Vtep]) -> Iterator[tuple[Encap, Vtep, Vtep]]:
+    for here in ours:
+        for there in theirs:
             if is_ipv4(here.ip) == is_ipv4(there.ip):
                 for encap in sorted(here.encaps & there.encaps):
                     yield encap, here, there

@@ -163,7 +163,7 @@ def _faults(bridge: Any) -> Iterator[str]:
 
 def needed(chassis: Chassis) -> tuple[TunnelPort, ...]:
     """The tunnel ports that a chassis needs for its VTEPs."""
-    families = {(encap, is_ipv4(vtep.ip)) for vtep in chassis.vteps for encap in vtep.encaps}
+    families = {(encap, is_ipv4(vtep.ip)) for vtep in chassis.ends for encap in vtep.encaps}
     return tuple(
         tunnel
         for tunnel in TUNNELS
@@ -311,7 +311,7 @@ def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
 
 def _tunnel_columns(wanted: Wanted, tunnel: TunnelPort) -> dict[str, Any]:
     """With one VTEP packets leave from it, with several from the one that the flow says."""
-    vteps = wanted.chassis.vteps
+    vteps = wanted.chassis.ends
     return {
         "type": tunnel.type,
         "options": {"remote_ip": "flow", "key": "flow", "local_ip": vteps[0].ip if len(vteps) == 1 else "flow"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +40,15 @@ def test_what_a_tunnel_takes(encap: Encap, ip: str, octets: int) -> None:
     assert overhead(encap, ip) == octets
 
 
+def test_the_page_has_these_numbers() -> None:
+    page = Path(__file__).parents[1].joinpath("docs/mtu.md").read_text()
+    rows = re.findall(r"^\| (vxlan|gre) \| (IPv[46]) .* (\d+) \| (\d+) \| (\d+) \|$", page, re.M)
+    assert len(rows) == 4
+    for encap, family, takes, usual, jumbo in rows:
+        octets = overhead(Encap(encap), "192.0.2.1" if family == "IPv4" else "2001:db8::1")
+        assert (int(takes), int(usual), int(jumbo)) == (octets, 1500 - octets, 9000 - octets)
+
+
 def test_the_pair_that_carries_least_is_named() -> None:
     found = carried([host(1, mtu=9000), host(2, mtu=9000), host(3)], Encap.VXLAN)
     assert found == Carried(1450, "h1", "h3", Encap.VXLAN, "192.0.2.1", "192.0.2.3", 1500)
@@ -56,6 +68,16 @@ def test_with_several_vteps_the_direction_that_carries_less_counts() -> None:
     assert found is not None
     assert found.mtu == 1350
     assert pair(other, one, Encap.VXLAN) == found
+
+
+def test_which_vtep_is_used_may_depend_on_addresses_and_what_is_carried_on_that() -> None:
+    """All three have an MTU of each kind; h3 has them the other way round."""
+    mtus = {"h1": (9000, 1500), "h2": (9000, 1500), "h3": (1500, 9000)}
+    three = [Chassis(h, (Vtep(f"10.0.0.{h[1]}", mtu=a), Vtep(f"10.0.1.{h[1]}", mtu=b))) for h, (a, b) in mtus.items()]
+    assert [each.mtu for each in every_pair(three, Encap.VXLAN)] == [8950, 1450, 1450]
+    found = carried(three, Encap.VXLAN)
+    assert found is not None
+    assert (found.mtu, found.one, found.other) == (1450, "h1", "h3")
 
 
 @st.composite

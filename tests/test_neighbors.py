@@ -152,7 +152,7 @@ def test_an_address_moves_at_once_and_a_normal_failover_is_nothing_strange() -> 
         assert ground.tell(at, VIP, at.mac or "", float(now))
         assert ground.known[VIP] == (at.mac, at.interface)
     assert [ground.strange.about(at) for at in (here, there)] == ["", ""], "the master died, and came back"
-    for now, at in enumerate((there, here, there, here), 3):
+    for now, at in enumerate((there, here) * 4, 3):
         ground.tell(at, VIP, at.mac or "", float(now))
     assert "two have one address" in ground.strange.about(here), "two masters"
     assert "two have one address" in ground.strange.about(there)

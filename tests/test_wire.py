@@ -287,16 +287,18 @@ def test_meters_of_an_impossible_length_are_refused(wrong: bytes) -> None:
 
 
 def _counted(id: int, *bands: tuple[int, int]) -> bytes:
-    """A meter's counters as a switch sends them (section 7.3.5.10)."""
-    head = struct.pack("!IH6xIQQII", id, 40 + 16 * len(bands), 1, 99, 9999, 5, 0)
+    """A meter's counters as a switch sends them (section 7.3.5, ofp_meter_stats)."""
+    head = struct.pack("!IH6xIQQII", id, 40 + 16 * len(bands), 1, 1 << 40, 1 << 50, 5, 0)
     return head + b"".join(struct.pack("!QQ", *band) for band in bands)
 
 
-def test_what_meters_have_dropped_is_read() -> None:
+def test_what_meters_have_met_and_dropped_is_asked_for_and_read() -> None:
     asked = ryu.OFPMeterStatsRequest(DATAPATH, 0, ofp.OFPM_ALL)
     assert wire.meter_stats_request(3) == _serialized(asked, 3)
     read = wire.parse_meter_stats(_counted(5, (7, 700)) + _counted(65541) + _counted(6, (1, 10), (2, 20)))
-    assert read == [(5, 7, 700), (65541, 0, 0), (6, 3, 30)]
+    met = (1 << 40, 1 << 50)
+    assert read == [(5, *met, 7, 700), (65541, *met, 0, 0), (6, *met, 3, 30)]
+    assert wire.parse_meter_stats(b"") == []
 
 
 @pytest.mark.parametrize("wrong", [_counted(5, (1, 1))[:-1], _counted(5) + b"1234567", bytes(40)])

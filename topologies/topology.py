@@ -14,8 +14,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from flows.model import UNDERLAY_MTU, Chassis, Encap, Gateway, Network, UnknownNeighbor, Vtep
-from flows.underlay import accepted
-from flows.vteps import overhead
+from flows.vteps import accepted, overhead
 
 CONTROLLER: Final = "controller"
 """The namespace (and Mininet host) the controller runs in."""

@@ -196,6 +196,8 @@ def vlan_lines(
     ours = f"{sys.executable} {Path(__file__).with_name('vlan_device.py')} {parent} {name} {tag} {protocol}"
     there = f"ip link show dev {name} >/dev/null 2>&1"
     return [
+        # Else the host answers in every VLAN for the addresses that it has in any other.
+        "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore",
         f"ip link add link {parent} name {name} type vlan protocol {protocol} id {tag} 2>/dev/null || "
         f"{{ setsid {ours} >/dev/null 2>&1 </dev/null & }}",
         f"n=0; until {there} || [ $n -ge 200 ]; do n=$((n+1)); sleep 0.05; done",

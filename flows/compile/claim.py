@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Final
 
 from flows.compile.guard import ANYBODY, copy
 from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, UDP, masked, source
-from flows.compile.view import LocalPort, View, link_local
+from flows.compile.view import LocalPort, View
 from flows.flow import Flow, Goto, Match, flow
 from flows.model import is_ipv4
 from flows.tables import CLAIM, DISCOVERY, FROM_PORT, ORIGIN, Kind
@@ -21,6 +20,8 @@ UNSPECIFIED: Final = "::"
 def claim(view: View) -> Iterator[Flow]:
     """What each port may speak for. Who is not restricted may speak for any address that is no other port's."""
     for port in view.ports:
+        if not (port.restricted or port.learns):
+            yield from _as_itself(view, port)
         if port.restricted:
             yield from _restricted(view, port)
         elif view.claimed:
@@ -45,16 +46,12 @@ def _spoken(ip: str) -> tuple[Match, ...]:
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
     """A port that may speak for certain addresses, and as nobody while it has none: to probe, and to ask for one."""
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    for mac, ip in port.sources:
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
     for mac, ip in port.claims:
-        as_mac: Match = {**here, "eth_src": mac}
-        yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**as_mac, **source(ip)}, [Goto(DISCOVERY)])
         if is_ipv4(ip):
-            said: Match = {**as_mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
+            said: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
             yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
-    for mac, ip in product(port.shared, (*port.ips, *map(link_local, port.macs))):
-        # VRRP announces from the shared MAC, but from the port's own address (RFC 5798, section 7.2).
-        if (mac, ip) not in port.claims:
-            yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
     for mac in sorted({*port.macs, *port.shared}):
         probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
         yield flow(CLAIM, Kind.OWN_ADDRESS, 310, probe, [Goto(DISCOVERY)])
@@ -67,6 +64,19 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         yield flow(CLAIM, Kind.DROP_SPOOFED_IP, 250, {**here, "eth_type": ethertype}, [])
 
 
+def _as_itself(view: View, port: LocalPort) -> Iterator[Flow]:
+    """A port with a guard that may have any address that is nobody else's: it has it with its own MAC."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport, "eth_type": ARP}
+    for mac in port.macs:
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 60, {**here, "eth_src": mac, "arp_sha": mac}, [Goto(DISCOVERY)])
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 50, here, [copy(port.ofport)])
+
+
 def misses() -> Iterator[Flow]:
-    """Nobody's address, or no claim at all."""
+    """Nobody's address, or no claim at all.
+
+    Open vSwitch reads no ARP but that of Ethernet and IPv4, and takes all fields of other ARP for 0; some hosts read
+    it all the same (Linux that of hardware type 6, IEEE 802), and what it claims can't be known.
+    """
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 400, {ORIGIN: FROM_PORT, "eth_type": ARP, "arp_op": 0}, [])
     yield flow(CLAIM, Kind.CONTINUE, 0, {}, [Goto(DISCOVERY)])

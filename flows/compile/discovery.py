@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows.compile.claim import UNSPECIFIED
 from flows.compile.guard import ANYBODY, COPIED_ND, copy
 from flows.compile.headers import ADVERTISES, HOP_LIMIT, NO_MAC, SOLICITS, masked
 from flows.compile.view import LocalPort, View
@@ -21,6 +22,8 @@ def discovery(view: View) -> Iterator[Flow]:
     Of what is dropped the controller gets a copy, so that it can say who has one address.
     """
     for port in view.ports:
+        if not (port.restricted or port.learns):
+            yield from _as_itself(view, port)
         if port.restricted:
             yield from _restricted(view, port)
         elif view.claimed:
@@ -51,6 +54,24 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 250, {**here, **message}, [copy(port.ofport, COPIED_ND)])
 
 
+def _as_itself(view: View, port: LocalPort) -> Iterator[Flow]:
+    """A port with a guard that may have any address that is nobody else's: it has it with its own MAC."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    for message, field in ((SOLICITS, "nd_sll"), (ADVERTISES, "nd_tll")):
+        for mac in port.macs:
+            for option in (mac, NO_MAC):
+                said: Match = {**here, "eth_src": mac, **message, "nw_ttl": HOP_LIMIT, field: option}
+                yield flow(DISCOVERY, Kind.OWN_ADDRESS, 60, said, [Goto(LEARN)])
+        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 50, {**here, **message}, [copy(port.ofport, COPIED_ND)])
+
+
 def misses() -> Iterator[Flow]:
-    """No neighbor discovery."""
+    """No neighbor discovery.
+
+    Of a message with an option twice, or with a code, Open vSwitch takes all fields for 0, while some hosts read it all
+    the same; what it claims can't be known. Nobody asks for the address `::`.
+    """
+    for message in (SOLICITS, ADVERTISES):
+        unread: Match = {ORIGIN: FROM_PORT, **message, "nd_target": UNSPECIFIED}
+        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 400, unread, [])
     yield flow(DISCOVERY, Kind.CONTINUE, 0, {}, [Goto(LEARN)])

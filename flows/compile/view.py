@@ -15,7 +15,8 @@ import netaddr
 
 from flows.model import Binding, Chassis, Encap, May, Neighbor, Network, Overlay, Pair, UnknownNeighbor, is_ipv4
 from flows.tables import SERVICE_TAG, TAG_PRESENT
-from flows.underlay import Way, accepted, way
+from flows.underlay import Way, way
+from flows.vteps import accepted
 
 _InNetwork = TypeVar("_InNetwork", Binding, Neighbor)
 
@@ -59,7 +60,19 @@ class LocalPort:
         """(MAC, address or prefix) pairs that a restricted port may speak as; none that another one contains."""
         found = {(self.macs[0], ip) for ip in self.ips} | {(pair.mac or self.macs[0], pair.ip) for pair in self.pairs}
         found |= {(mac, link_local(mac)) for mac in {*self.macs, *self.shared}}
-        return tuple(sorted(claim for claim in found if not any(_within(claim, other) for other in found)))
+        return _widest(found)
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """(MAC, address or prefix) pairs that its packets, ARP excepted, may be from: also of one MAC with the address
+        of another.
+
+        A router that announces an address with VRRP's MAC announces it from its own address (RFC 5798, section 7.2),
+        and Linux sends what it has to say itself as the shared address from its own MAC.
+        """
+        macs = (*self.macs[:1], *self.shared)
+        ips = {*self.ips, *(pair.ip for pair in self.pairs), *map(link_local, macs)}
+        return _widest({*self.claims, *((mac, ip) for mac in macs for ip in ips)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +142,11 @@ class View:
     def tells(self) -> bool:
         """Whether a port here may speak for an address that is not declared for it alone."""
         return any(port.tells for port in self.ports)
+
+
+def _widest(claims: set[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Those that no other one contains, sorted."""
+    return tuple(sorted(claim for claim in claims if not any(_within(claim, other) for other in claims)))
 
 
 def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:

@@ -24,7 +24,7 @@ from controller import wire
 from flows.fields import FIELDS
 from flows.flow import Flow
 from flows.model import TUNNELS
-from flows.simulate import Packet, seen
+from flows.simulate import Packet, has, seen
 from flows.tables import TAG_PRESENT
 from tests.vocabulary import meters
 
@@ -108,7 +108,7 @@ class DummySwitch:
     def trace(self, packet: Packet, *, teach: bool = False) -> RealTrace:
         """What it would do with a packet; what it then does when it is to learn from it."""
         values, _ = seen(dict(packet.items))
-        fields = [(FIELDS[name], values[name]) for name in FIELDS if name in values]
+        fields = [(FIELDS[name], values[name]) for name in FIELDS if name in values and has(values, name)]
         written = ",".join(f"{field.name}={_FRAGMENTS.get(value, '')}" if field.name == "ip_frag" else
                            f"{field.name}={field.text(value)}" for field, value in fields)  # fmt: skip
         answer = self.appctl("ofproto/trace", BRIDGE, written, *(["-generate"] if teach else []))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, problems, running, settle, watching_flows, where
+from tests.system.steps import eventually, problems, running, settle, watching_flows
 from topologies import controller, two_chassis
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER
@@ -67,15 +67,6 @@ def test_an_interface_that_is_not_there(lab: Lab) -> None:
     assert "ghost0" in eventually(lambda: problems(lab).get("h2/ghost0"))
     assert "No such device" in problems(lab)["h2/ghost0"]
     del_port(lab, "h2", "ghost0")
-
-
-def test_one_iface_id_on_two_chassis(lab: Lab) -> None:
-    vm = lab.topology.vms[0]
-    add_port(lab, "h2", "odd1", f"iface-id={vm.name}")
-    said = eventually(lambda: problems(lab).get("h2/odd1"))
-    assert f"iface-id '{vm.name}' is also on h1 at {vm.name}" in said
-    assert where(lab, vm.name) == ("h1", True)
-    del_port(lab, "h2", "odd1")
 
 
 def test_a_chassis_that_does_not_answer(lab: Lab) -> None:

@@ -110,7 +110,7 @@ def test_a_port_leaves_a_dead_host(lab: Lab) -> None:
     lab.run("h2", *add, "external_ids:iface-id=web3")
     eventually(lambda: where(lab, "web3") == ("h2", True), 15)
     lab.heal("h3", "management")
-    eventually(lambda: "iface-id 'web3' is also on h2" in problems(lab).get("h3/web3", ""), 40)
+    eventually(lambda: "'web3' is moving here from h2/web3b" in problems(lab).get("h3/web3", ""), 40)
     lab.run("h2", "ovs-vsctl", "del-port", "br-int", "web3b")
     eventually(lambda: where(lab, "web3") == ("h3", True), 15)
     reaches(lab, "web1", "web3")

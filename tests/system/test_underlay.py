@@ -15,7 +15,7 @@ from scapy.packet import Packet, Raw
 from flows.tables import Kind
 from tests.system import crafted
 from tests.system.counted import dropping
-from tests.system.steps import chassis_error, eventually, flows, running, same_network, settle, shown
+from tests.system.steps import chassis_error, eventually, running, same_network, settle, shown
 from topologies import dual_stack, two_underlays
 from topologies.lab import Lab
 from topologies.topology import UNDERLAY, interface_mac, reaches, vm
@@ -87,12 +87,10 @@ def test_a_broadcast_takes_each_way_once(dual: Lab) -> None:
     """One flat list through IPv4 and IPv6, VXLAN and GRE: no header carries anything of the one before."""
     vms = [each.name for each in dual.topology.vms]
     with crafted.receiving(dual, vms) as captured:
-        marks = {
-            name: crafted.send(dual, name, Ether(src=vm(dual.topology, name).mac, dst=ALL) / ARP(
-                hwsrc=vm(dual.topology, name).mac, psrc=dual.address(name), pdst="10.0.0.200"
-            ), 2)
-            for name in vms
-        }  # fmt: skip
+        marks = {}
+        for each in dual.topology.vms:
+            frame = Ether(src=each.mac, dst=ALL) / IP(src=each.ip, dst="255.255.255.255") / UDP(sport=9999, dport=9999)
+            marks[each.name] = crafted.send(dual, each.name, frame, 2)
     for name, mark in marks.items():
         meant = {
             each: 2
@@ -110,14 +108,16 @@ def test_the_pair_that_shares_nothing_is_named(dual: Lab) -> None:
 
 
 def test_the_ways_are_kept_warm(dual: Lab) -> None:
-    """Probes (VNI 0) go both ways over IPv6, and end at the other side's first table, counted as what they are."""
+    """Who has forgotten how to reach a VTEP over IPv6 is made to ask again, with no tenant's packet under way."""
+    if dual.datapath != "netdev":
+        return  # the kernel resolves neighbors by itself, and keeps the packet meanwhile
+    dual.run("h3", "ovs-appctl", "tnl/neigh/flush")
 
-    def probed() -> int:
-        lines = dual.run("h3", "ovs-ofctl", "-O", "OpenFlow14", "dump-flows", "br-int", "table=0").stdout.splitlines()
-        rows = [line for line in lines if "tun_id=0" in line.replace("tun_id=0x", "tun_id=x")]
-        return sum(int(line.split("n_packets=")[1].split(",")[0]) for line in rows)
+    def known() -> bool:
+        cache = dual.run("h3", "ovs-appctl", "tnl/neigh/show").stdout
+        return V6[2] in cache and V6[4] in cache
 
-    assert probed() >= 2, "from h2 and from h4"
+    eventually(known, 45)
 
 
 def tunnelled(encap: str, source: str, target: int, inner: Packet, vni: int = 100) -> Packet:
@@ -144,7 +144,7 @@ def inject(lab: Lab, frame: Packet) -> bytes:
 
 FORGED = {
     "vxlan from an unknown IPv6 address": (tunnelled("vxlan", "2001:db8::66", 3, said(MAC2)), Kind.DROP_FOREIGN_TUNNEL),
-    "gre from an unknown IPv6 address": (tunnelled("gre", "2001:db8::66", 3, said(MAC2), 200), Kind.DROP_FOREIGN_TUNNEL),
+    "gre from an unknown IPv6 address": (tunnelled("gre", "2001:db8::66", 3, said(MAC2)), Kind.DROP_FOREIGN_TUNNEL),
     "a VNI that the VTEP has no part in": (tunnelled("vxlan", V6[4], 3, said(MAC2), 200), Kind.DROP_FOREIGN_TUNNEL),
     "an encap that the VTEP does not offer": (tunnelled("gre", V6[4], 3, said(MAC2)), Kind.DROP_FOREIGN_TUNNEL),
     "a MAC that lives behind another VTEP": (tunnelled("vxlan", V6[4], 3, said(MAC2)), Kind.DROP_SPOOFED_TUNNEL),
@@ -194,7 +194,8 @@ def test_each_underlay_is_used_by_those_that_are_in_it(homes: Lab) -> None:
 
 def towards(lab: Lab, chassis: str, ip: str) -> bool:
     """Whether a chassis has a flow that sends to that VTEP."""
-    return any(f"{ip}->tun_dst" in line for line in flows(lab, chassis))
+    printed = lab.run(chassis, "ovs-ofctl", "-O", "OpenFlow14", "dump-flows", "br-int").stdout
+    return f"{ip}->tun_dst" in printed
 
 
 def test_a_vtep_goes_and_comes_while_pings_run(homes: Lab) -> None:
