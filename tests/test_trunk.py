@@ -10,7 +10,8 @@ from flows.simulate import Packet, Switch, packet
 from flows.tables import Kind
 
 MAC, PEER = "02:00:00:00:00:01", "02:00:00:00:00:02"
-BLUE, CARRIER, CLEAR = (
+NETWORKS = (
+    Network("red", "t", 100),
     Network("blue", "t", 200),
     Network("carrier", "t", 400),
     Network("clear", "t", 300, transparent=True),
@@ -26,11 +27,9 @@ def switch(*bindings: Binding) -> Switch:
     return Switch(compile(overlay, "h1"))
 
 
-def at(
-    ofport: int, network: str, mac: str, *ips: str, tag: int = 0, service: bool = False, chassis: str = "h1"
-) -> Binding:
+def at(ofport: int, network: str, mac: str, *ips: str, tag: int = 0, service: bool = False) -> Binding:
     name = f"{network}{ofport}"
-    return Binding(chassis, f"vm{ofport}", ofport, network, name, mac, ips, secure=True, tag=tag, service_tag=service)
+    return Binding("h1", f"vm{ofport}", ofport, network, name, mac, ips, secure=True, tag=tag, service_tag=service)
 
 
 TRUNK = switch(
