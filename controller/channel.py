@@ -15,7 +15,7 @@ from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 
 from controller import wire
 from flows import text
-from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action, Flow
+from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.meters import MeterPlan, Rate
 from flows.plan import Key, Plan, learned, removable
 from flows.tables import Kind
@@ -56,6 +56,9 @@ _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPA
 ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
 
 
+_NO_METERS: Final = MeterPlan()
+
+
 class ChannelError(Exception):
     """The switch did not answer, or is gone."""
 
@@ -90,56 +93,54 @@ class Channel:
         """The counters of each meter on the switch. Raises ChannelError."""
         return [row for part in self._ask(wire.meter_stats_request) for row in part]
 
-    def change_meters(self, plan: MeterPlan) -> dict[int, str]:
-        """Add and change meters; those that were refused, with the reason, by id. Raises ChannelError."""
-        steps = [(wire.METER_ADD, *add) for add in plan.adds] + [
-            (wire.METER_MODIFY, *change) for change in plan.changes
-        ]
-        if not steps:
-            return {}
-        errors = self._send_all(
-            (wire.meter_mod(command, id, *rate, xid=xid), xid) for (command, id, rate), xid in self._numbered(steps)
-        )
-        refused = {steps[place][1]: reason for place, reason in errors.items()}
-        for id, reason in sorted(refused.items()):
-            LOG.error("%s: meter %d refused (%s)", self._datapath.address[0], id, reason)
-        return refused
-
     def delete_meters(self, plan: MeterPlan) -> None:
         """Delete meters; the flows that used them must be gone. Raises ChannelError."""
         if plan.deletes:
             numbered = self._numbered(plan.deletes)
             self._send_all((wire.meter_mod(wire.METER_DELETE, id, xid=xid), xid) for id, xid in numbered)
 
-    def apply(self, plan: Plan) -> dict[Key, str]:
-        """Send adds, a barrier, deletes, a barrier; the flows that were refused, with the reason, by key.
+    def apply(self, plan: Plan, metering: MeterPlan = _NO_METERS) -> tuple[dict[Key, str], dict[int, str]]:
+        """Send meters and adds, a barrier, deletes, a barrier; flows and meters that were refused, with the reason.
 
-        Raises ChannelError; what was sent by then may or may not have been applied.
+        A flow whose meter was refused is refused as well. Raises ChannelError; what was sent by then may or may not
+        have been applied.
         """
         refused: dict[Key, str] = {}
-        sent: list[Flow] = []
+        unmetered: dict[int, str] = {}
+        sent: list[tuple[dict[Any, str], Any]] = []
 
-        def adds() -> Iterator[tuple[bytes, int]]:
+        def messages() -> Iterator[tuple[bytes, int]]:
+            for command, steps in ((wire.METER_ADD, metering.adds), (wire.METER_MODIFY, metering.changes)):
+                for (id, rate), xid in self._numbered(steps):
+                    sent.append((unmetered, id))
+                    yield wire.meter_mod(command, id, *rate, xid=xid), xid
             for flow, xid in self._numbered(plan.adds):
                 try:
                     message = wire.flow_mod_add(flow, xid)
                 except ValueError as error:  # too long: the others are none the worse for it
                     refused[flow.key] = str(error)
                     continue
-                sent.append(flow)
+                sent.append((refused, flow.key))
                 yield message, xid
 
-        if plan.adds:
-            errors = self._send_all(adds())
-            refused |= {sent[place].key: reason for place, reason in errors.items()}
-            for flow in plan.adds if refused else ():
-                if flow.key in refused:
-                    who = self._datapath.address[0]
-                    LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
+        if plan.adds or metering.adds or metering.changes:
+            for place, reason in self._send_all(messages()).items():
+                by, what = sent[place]
+                by[what] = reason
+            self._tell(plan, refused, unmetered)
         deletes = removable(plan, refused)
         if deletes:
             self._send_all((wire.flow_mod_delete(key, xid), xid) for key, xid in self._numbered(deletes))
-        return refused
+        return refused, unmetered
+
+    def _tell(self, plan: Plan, refused: dict[Key, str], unmetered: dict[int, str]) -> None:
+        """Log what was refused."""
+        who = self._datapath.address[0]
+        for id, reason in sorted(unmetered.items()):
+            LOG.error("%s: meter %d refused (%s)", who, id, reason)
+        for flow in plan.adds if refused else ():
+            if flow.key in refused:
+                LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
 
     def send_packet(self, frame: bytes, actions: Iterable[Action]) -> None:
         """Let the switch send a packet."""

@@ -155,6 +155,9 @@ class OverlayApp(app_manager.RyuApp):
         """The overlay is another: everybody looks what that means for them."""
         declared = self._state.declared
         rows = declared.chassis if declared is not None else {}
+        # Packets wait for flows; nobody waits for anything else.
+        for reconciler in self._reconcilers.values():
+            reconciler.wake()
         for name, session in list(self._sessions.items()):
             if name not in rows or rows[name].remote != session.remote:
                 session.leave(withdrawing=name not in rows)
@@ -162,6 +165,7 @@ class OverlayApp(app_manager.RyuApp):
         for name, row in rows.items():
             if name not in self._reconcilers:
                 self._reconcilers[name] = Reconciler(name, self._state)
+                self._reconcilers[name].wake()
                 spawn(self._reconcilers[name].run)
             if name in self._sessions:
                 self._sessions[name].declare(row)
@@ -169,8 +173,6 @@ class OverlayApp(app_manager.RyuApp):
                 self._sessions[name] = ChassisSession(row, self._state, self._listens)
                 self._state.chassis[name].datapath_id = datapath_id(name)
                 spawn(self._sessions[name].run)
-        for reconciler in self._reconcilers.values():
-            reconciler.wake()
         self._noted()
 
     def _noted(self) -> None:

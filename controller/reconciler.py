@@ -26,6 +26,8 @@ from flows.tables import Kind
 LOG: Final = logging.getLogger("overlay.reconciler")
 WARM_S: Final = 0.05
 """Seconds within which a neighbor in the underlay answers."""
+WARM_FOR_S: Final = 600
+"""Seconds for which Open vSwitch remembers it at least (`tnl/neigh/aging`: 900)."""
 REREAD_S: Final = 30
 """Seconds between full reads of a switch's flows, which find what somebody else changed."""
 
@@ -42,6 +44,7 @@ class Reconciler:
         self._installed: set[Key] | None = None
         self._meters: dict[int, meters.Rate | None] = {}
         self._warmed: frozenset[probe.Way] = frozenset()
+        self._warm_until: dict[probe.Way, float] = {}
         self._read_at = monotonic()
         self._listened_at = monotonic()
 
@@ -54,7 +57,7 @@ class Reconciler:
         if self._channel is not None:
             self._channel.close()
             self._channel.on_end()
-        self._channel, self._installed, self._warmed = channel, None, frozenset()
+        self._channel, self._installed, self._warmed, self._warm_until = channel, None, frozenset(), {}
         self.wake()
 
     def detach(self, channel: Channel) -> bool:
@@ -146,18 +149,21 @@ class Reconciler:
             LOG.error("%s: nothing is changed: %s", self.chassis, error)
             return
         metering = meters.plan(needed, self._meters)
-        unmetered = self._change_meters(channel, metering)
-        refused, wanted = _without(desired, unmetered)
+        taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
+        refused, wanted = _without(desired, dict.fromkeys(metering.taken, taken))
         todo = plan(wanted, self._installed)
         userspace = known.plugged.datapath_type == "netdev"
         if userspace and self._warmed and self._warm(channel):
             hub.sleep(WARM_S)  # so that the first packet that goes a new way finds the neighbor resolved
-        if todo:
-            by_switch = channel.apply(todo)
+        if todo or metering:
+            by_switch, unmetered = channel.apply(todo, metering)
+            self._note_meters(metering, unmetered)
             self._installed |= {flow.key for flow in todo.adds if flow.key not in by_switch}
             self._installed -= set(removable(todo, by_switch))
-            LOG.info("%s: %d flows added, %d deleted", self.chassis, len(todo.adds), len(todo.deletes))
+            if todo:
+                LOG.info("%s: %d flows added, %d deleted", self.chassis, len(todo.adds), len(todo.deletes))
             refused |= {flow: by_switch[flow.key] for flow in todo.adds if flow.key in by_switch}
+            refused |= _without(wanted, unmetered)[0]
         channel.delete_meters(metering)
         for id in metering.deletes:
             del self._meters[id]
@@ -171,27 +177,27 @@ class Reconciler:
             counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
             state.count(self.chassis, asked, counted)
 
-    def _change_meters(self, channel: Channel, metering: meters.MeterPlan) -> dict[int, str]:
-        """Let the switch have the meters that flows need; why it can't, by id."""
-        refused = channel.change_meters(metering)
-        self._meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in refused}
-        changed = len(metering.adds) + len(metering.changes) - len(refused)
+    def _note_meters(self, metering: meters.MeterPlan, unmetered: Mapping[int, str]) -> None:
+        """The meters that the switch has now; those that are to be deleted it has until no flow uses them."""
+        self._meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in unmetered}
+        changed = len(metering.adds) + len(metering.changes) - len(unmetered)
         if changed or metering.deletes:
             LOG.info("%s: %d meters set, %d to delete", self.chassis, changed, len(metering.deletes))
-        taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
-        return refused | dict.fromkeys(metering.taken, taken)
 
     def _warm(self, channel: Channel) -> bool:
-        """Send a probe through each new tunnel; whether there was one.
+        """Send a probe through each new tunnel; whether there was one that had none for long.
 
-        The userspace datapath drops the first packet to a VTEP whose underlay neighbor it has not resolved.
+        The userspace datapath drops the first packet to a VTEP whose underlay neighbor it has not resolved. A port that
+        moves back and forth is not to wait each time.
         """
-        ways = probe.ways(self._cache)
+        ways, now = probe.ways(self._cache), monotonic()
         new = sorted(ways - self._warmed)
         for way in new:
             channel.send_packet(probe.FRAME, probe.actions(way))
+        cold = any(self._warm_until.get(way, 0.0) < now for way in new)
         self._warmed = ways
-        return bool(new)
+        self._warm_until |= dict.fromkeys(ways, now + WARM_FOR_S)
+        return cold
 
 
 def _refusal(overlay: Overlay, flow: Flow, reason: str) -> str:

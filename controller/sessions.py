@@ -29,6 +29,8 @@ NOT_READ: Final = ("Change",)
 """Tables of the overlay database that are of no concern here, and may be long."""
 WITHDRAWN_S: Final = 5.0
 """Seconds within which a switch does what its database tells it, or is not waited for."""
+LATER_S: Final = 0.05
+"""Seconds after which chassis are told what is in no hurry."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -122,6 +124,7 @@ class ChassisSession:
         self._fault = f"{row.remote}: {NEW}"
         self._marked_at = -MARK_S
         self._leaving: Callable[[], None] | None = None
+        self._later = False
 
     @property
     def remote(self) -> str:
@@ -134,8 +137,19 @@ class ChassisSession:
         return self._session.peer_address
 
     def declare(self, row: ChassisRow) -> None:
-        """What the chassis is to be may have changed (but for its remote)."""
-        self._row = row
+        """What the chassis is to be may have changed (but for its remote), or what it is to remember.
+
+        When it is only the latter that can wait until the switches have their flows.
+        """
+        if row != self._row:
+            self._row = row
+            self._session.wake()
+        elif not self._later:
+            self._later = True
+            hub.spawn_after(LATER_S, self._wake_later)
+
+    def _wake_later(self) -> None:
+        self._later = False
         self._session.wake()
 
     def wake(self) -> None:
@@ -183,6 +197,10 @@ class ChassisSession:
         if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
             state.plug(name, plugged, self._problems)
             return
+        known = state.chassis.get(name)
+        if known is not None and known.plugged is not None and not known.fault:
+            # What was plugged in elsewhere does not wait for this chassis' own database to take what is new for it.
+            state.plug(name, plugged, self._problems)
         secure = row.dials_in or row.remote.startswith("ssl:")
         target = controller_target(row.controller, session.local_address, self._listens, secure)
         try:

@@ -60,6 +60,8 @@ NO_BUFFER: Final = 0xFFFFFFFF
 EXACT: Final = 0xFFFFFFFFFFFFFFFF
 LONGEST: Final = 0xFFFF
 """A message's or an action list's length stands in 16 bits."""
+_LONGEST_FLOW: Final = LONGEST - 16
+"""A switch has to be able to send it back, and the header of a multipart reply is that much longer."""
 _OFPP_IN_PORT_16: Final = 0xFFF8
 _NICIRA: Final = 0x00002320
 
@@ -273,8 +275,10 @@ def flow_mod_add(flow: Flow, xid: int = 0) -> bytes:
     """
     body = _match(flow.match) + _instructions(flow.actions)
     length = _FLOW_MOD.size + len(body)
-    if length > LONGEST:
-        raise ValueError(f"a flow of table {flow.table.name} is {length} bytes long; {LONGEST} is the most")
+    if length > _LONGEST_FLOW:
+        raise ValueError(
+            f"{length} bytes of table {flow.table.name} do not fit in a flow mod; {_LONGEST_FLOW} is the most"
+        )
     head = _FLOW_MOD.pack(
         VERSION, FLOW_MOD, length, xid, flow.cookie, 0, flow.table.id, ADD, 0, 0, flow.priority,
         NO_BUFFER, ANY, ANY, 0, 0,

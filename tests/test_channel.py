@@ -45,7 +45,7 @@ def _flow(vni: int, outputs: int, table: Any = FLOOD, kind: Kind = Kind.FLOOD_FR
 def test_a_flow_that_does_not_fit_is_refused_and_the_others_are_sent() -> None:
     switch = Switch()
     small, huge, other = _flow(1, 4), _flow(2, 5000), _flow(3, 1, CLASSIFY, Kind.LOCAL_PORT)
-    refused = switch.channel.apply(plan([small, huge, other], set()))
+    refused, _ = switch.channel.apply(plan([small, huge, other], set()))
     assert list(refused) == [huge.key]
     assert "5000 actions of 80000 bytes" in refused[huge.key]
     cookies = {int.from_bytes(message[8:16], "big") for message in switch.took}
@@ -56,7 +56,7 @@ def test_of_a_list_of_members_that_does_not_fit_the_one_before_stays() -> None:
     switch = Switch()
     before, huge, gone = _flow(2, 4), _flow(2, 5000), _flow(3, 1, CLASSIFY, Kind.LOCAL_PORT)
     todo = plan([huge], {before.key, gone.key})
-    refused = switch.channel.apply(todo)
+    refused, _ = switch.channel.apply(todo)
     assert [message[25] for message in switch.took] == [wire.DELETE]
     assert int.from_bytes(switch.took[0][8:16], "big") == gone.cookie
     assert removable(todo, refused) == (gone.key,)

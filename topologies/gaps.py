@@ -128,15 +128,15 @@ def announcements(vm: Station) -> tuple[bytes, bytes]:
     return whole[0], whole[1]
 
 
-def raw_socket(place: str) -> socket.socket:
-    """A socket for the IPv4 frames of `NAMESPACE-FILE:INTERFACE`; it stays there, and this process does not."""
+def raw_socket(place: str, ethertype: int = _ETH_P_IP) -> socket.socket:
+    """A socket for the frames (of IPv4) of `NAMESPACE-FILE:INTERFACE`; it stays there, and this process does not."""
     file, _, interface = place.rpartition(":")
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/ns/net") as home, open(file) as there:
         _set_namespace(libc, there.fileno(), file)
         try:
             made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            made.bind((interface, _ETH_P_IP))
+            made.bind((interface, ethertype))
         finally:
             _set_namespace(libc, home.fileno(), "home")
     made.setblocking(False)

@@ -80,22 +80,7 @@ class DummySwitch:
 
     def openflow(self, messages: bytes, until: int = wire.BARRIER_REQUEST + 1) -> list[bytes]:
         """Sends messages and a barrier; all that came back until a message of that type, the barrier's answer."""
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
-            connection.settimeout(30)
-            connection.connect(str(self.directory / f"{BRIDGE}.mgmt"))
-            connection.sendall(_OPENFLOW_HELLO + messages + wire.barrier_request(0))
-            came: list[bytes] = []
-            rest = b""
-            while True:
-                length = int.from_bytes(rest[2:4], "big")
-                if len(rest) < 8 or len(rest) < length:
-                    rest += connection.recv(1 << 16)
-                    continue
-                message, rest = rest[:length], rest[length:]
-                if message[1] == until:
-                    return came if until == wire.BARRIER_REQUEST + 1 else [*came, message]
-                if message[1] not in (0, wire.BARRIER_REQUEST + 1):
-                    came.append(message)
+        return openflow_at(self.directory / f"{BRIDGE}.mgmt", messages, until)
 
     def install(self, flows: Iterable[Flow]) -> None:
         """Replaces all flows by these, sent as `controller.wire` encodes them; none may be refused."""
@@ -254,6 +239,29 @@ def _split(actions: str) -> list[str]:
 def _cookie(rest: str) -> int:
     found = re.search(r"cookie (0x[0-9a-f]+)", rest)
     return int(found[1], 16) if found else 0
+
+
+def openflow_at(path: Path, messages: bytes, until: int = wire.BARRIER_REQUEST + 1) -> list[bytes]:
+    """Sends messages and a barrier to a bridge's socket; all that came back until a message of that type.
+
+    That is the barrier's answer, which is left out, unless another one is named.
+    """
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.settimeout(30)
+        connection.connect(str(path))
+        connection.sendall(_OPENFLOW_HELLO + messages + wire.barrier_request(0))
+        came: list[bytes] = []
+        rest = b""
+        while True:
+            length = int.from_bytes(rest[2:4], "big")
+            if len(rest) < 8 or len(rest) < length:
+                rest += connection.recv(1 << 16)
+                continue
+            message, rest = rest[:length], rest[length:]
+            if message[1] == until:
+                return came if until == wire.BARRIER_REQUEST + 1 else [*came, message]
+            if message[1] not in (0, wire.BARRIER_REQUEST + 1):
+                came.append(message)
 
 
 @contextlib.contextmanager
