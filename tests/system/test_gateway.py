@@ -260,7 +260,15 @@ def test_it_goes_away_and_leaves_the_bridge_as_it_was(lab: Lab) -> None:
     assert not [port for port in ports(lab, "h1", "br-int") if "office" in port]
     lab.overlayctl("net-set", "blue", "--physical", "office:10", "--gateway-chassis", "h1")
     eventually(lambda: works(lab, "blue"))
-    lab.overlayctl("chassis-del", "h1")
+    marks = []
+    with crafted.receiving(lab, EVERYBODY) as captured:
+        lab.overlayctl("net-set", "blue", "--gateway-chassis", "h2", "--", "chassis-del", "h1")
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            marks.append(shout(lab, "nas", said(NAS, "10.0.0.101", 10)))
+    assert all(set(captured.seen(mark).values()) <= {1} for mark in marks)
     eventually(lambda: ports(lab, "h1") == ["office0"])
     assert lab.run("h1", "ovs-ofctl", "dump-flows", "br-office", "--no-stats").stdout == before
     assert lab.ping("printer", "10.0.0.1", count=1).received == 0
+    eventually(lambda: works(lab, "blue"), what="h2 has taken over from a chassis that has left")
+    assert ports(lab, "h2") == ["office0", "overlay-of-br-office"]
