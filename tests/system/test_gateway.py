@@ -105,7 +105,7 @@ def said(mac: str, ip: str, tag: int = 0) -> Packet:
 def shout(lab: Lab, where: str, frame: Packet, times: int = 1) -> bytes:
     """Send a frame so many times; the mark within it (behind it the Linux bridge would cut it off)."""
     mark = crafted.mark()
-    crafted.emit(lab, where, bytes(frame / Raw(bytes(18) + mark)), times)
+    crafted.emit(lab, where, [bytes(frame / Raw(bytes(18) + mark))] * times)
     return mark
 
 
