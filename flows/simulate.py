@@ -250,6 +250,10 @@ class _Index:
         return [flow for shapes in self.priorities.values() for bits in shapes.values() for flow in bits.flows.values()]
 
 
+Watch = Callable[[Table, Mapping[str, int], Flow | None], None]
+"""Hears of a lookup: the table, all fields of the packet as they are there, and the flow that was found."""
+
+
 class Switch:
     """One switch: its flows, and what they teach it as packets pass.
 
@@ -257,6 +261,8 @@ class Switch:
     """
 
     def __init__(self, flows: Iterable[Flow]) -> None:
+        self.watch: Watch | None = None
+        """Is told of each lookup, when it is set."""
         self._tables: dict[int, _Index] = defaultdict(_Index)
         for flow in flows:
             before = self._tables[flow.table.id].put(flow)
@@ -270,6 +276,10 @@ class Switch:
     def remove(self, flow: Flow) -> None:
         """Takes away the flow of that table, priority and match; KeyError when there is none."""
         self._tables[flow.table.id].remove(flow)
+
+    def find(self, table: Table, fields: Mapping[str, int]) -> Flow | None:
+        """The flow of a table that a packet with these fields meets; all others are 0."""
+        return self._tables[table.id].find({**_NOTHING, **fields})
 
     def all_flows(self) -> list[Flow]:
         """The flows of every table as they are now."""
@@ -285,7 +295,7 @@ class Switch:
         What is learned counts from the next packet on, as in Open vSwitch, where a packet is looked up
         in the tables as they were when it came.
         """
-        passage = _Passage(self._tables, dict(packet.items))
+        passage = _Passage(self._tables, dict(packet.items), self.watch)
         passage.enter(CLASSIFY, 0)
         if teach:
             for flow, limit in passage.taught:
@@ -302,8 +312,9 @@ class Switch:
 class _Passage:
     """One packet on its way through one switch."""
 
-    def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int]) -> None:
+    def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int], watch: Watch | None) -> None:
         self.tables = tables
+        self.watch = watch
         visible, self.unseen = seen(packet)
         self.packet = {**_NOTHING, **visible}
         self.steps: list[tuple[Table, Flow | None]] = []
@@ -318,6 +329,8 @@ class _Passage:
         while table is not None:
             flow = self.tables[table.id].find(self.packet) if table.id in self.tables else None
             self.steps.append((table, flow))
+            if self.watch is not None:
+                self.watch(table, self.packet, flow)
             table = None
             for action in flow.actions if flow is not None else ():
                 if isinstance(action, Goto):

@@ -29,6 +29,8 @@ ARP: Final = 0x0806
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
 BROADCAST: Final = 0xFFFFFFFFFFFF
+ASKER: Final = 0x0E0000000001
+"""From where the controller asks whether a neighbor is still there; what is sent there has arrived with its copy."""
 _TAGS: Final = frozenset({0x8100, 0x88A8})
 _PRESENT: Final = 0x1000
 _GROUP: Final = 1 << 40
@@ -490,6 +492,8 @@ def _onward(
         return onward
     told = _tells(segment, member, frame)
     fates = [replace(fate, told=None if None in (fate.told, told) else fate.told or told) for fate in onward]
+    if frame["eth_dst"] == ASKER:
+        return (Fate(segment.network.name, reasons=frozenset({Kind.DROP_PROBE_ANSWER}), told=told),)
     asked = _asked(frame)
     if asked is None:
         return tuple(fates)

@@ -160,6 +160,9 @@ def _as_another(one: Binding, other: Binding) -> Iterator[Named]:
     yield "its MAC, unicast", ipv4(their, mac, their4, ip4)
     yield "its MAC, ARP", arp(their, ip4, ip4)
     yield "its ARP sender MAC", arp(mac, ip4, ip4, arp_sha=their)
+    yield "its ARP probe's sender MAC", arp(mac, 0, ip4, arp_sha=their)
+    yield "its ARP request for itself", arp(mac, ip4, their4, arp_sha=their)
+    yield "its ARP reply for it", arp(mac, their4, ip4, op=2, arp_sha=their, dst=their)
     yield "its ARP sender IP", arp(mac, their4, STRANGE4)
     yield "its ARP reply", arp(mac, their4, their4, op=2, arp_tha=mac)
     yield "its gratuitous ARP", arp(mac, their4, their4)
@@ -174,6 +177,11 @@ def _as_another(one: Binding, other: Binding) -> Iterator[Named]:
     yield "its advertisement's target", advertisement(mac, ip6, nd_target=their6)
     yield "its advertisement's option", advertisement(mac, ip6, nd_tll=their)
     yield "its advertisement's link-local target", advertisement(mac, ip6, nd_target=link_local(their)[1])
+    yield "its advertisement's target, no option", advertisement(mac, ip6, nd_target=their6, nd_tll=0)
+    yield "its advertisement's option, link-local", advertisement(mac, link_local(mac)[1], nd_tll=their)
+    yield "its solicitation's option, link-local", solicitation(mac, link_local(mac)[1], their6, nd_sll=their)
+    yield "solicitation of its link-local address", solicitation(mac, ip6, link_local(their)[1])
+    yield "solicitation of its address as it", solicitation(their, their6, their6)
 
 
 def of_port(one: Binding) -> Iterator[Named]:
@@ -219,6 +227,13 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "solicitation, nobody's address", solicitation(mac, ip6, STRANGE6)
     yield "solicitation, link-local", solicitation(mac, link_local(mac)[1], STRANGE6)
     yield "solicitation from afar", solicitation(mac, ip6, STRANGE6, nw_ttl=64)
+    yield "solicitation from afar, no option", solicitation(mac, ip6, STRANGE6, nw_ttl=64, nd_sll=0)
+    yield "advertisement from afar, no option", advertisement(mac, ip6, nw_ttl=64, nd_tll=0)
+    yield "advertisement from afar, link-local", advertisement(mac, link_local(mac)[1], nw_ttl=64)
+    yield "advertisement from afar, link-local, no option", advertisement(mac, link_local(mac)[1], nw_ttl=64, nd_tll=0)
+    yield "advertisement, link-local, no option", advertisement(mac, link_local(mac)[1], nd_tll=0)
+    yield "advertisement, nobody's address, no option", advertisement(mac, ip6, nd_target=STRANGE6, nd_tll=0)
+    yield "to who asks for the controller", {"eth_src": mac, "eth_dst": mac_number("0e:00:00:00:00:01"), "eth_type": 0x88B5}
     yield "solicitation that is not read", icmpv6(mac, NODES, ip6, ALL_NODES, 135)
     yield "DAD, own address", solicitation(mac, 0, ip6)
     yield "DAD, nobody's address", solicitation(mac, 0, STRANGE6)
@@ -252,6 +267,23 @@ def _messages(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "not quite DHCP", ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF, udp_src=1067, udp_dst=68)
     yield "DHCPv6 advertise", ipv6(mac, NODES, own, ALL_NODES, udp_src=547, udp_dst=546)
     yield "DHCPv6 solicit", ipv6(mac, NODES, own, ALL_NODES, udp_src=546, udp_dst=547)
+    yield "not quite a DHCP offer", ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF, udp_src=67, udp_dst=1068)
+    yield "not quite a DHCPv6 advertise", ipv6(mac, NODES, own, ALL_NODES, udp_src=1547, udp_dst=546)
+    yield "not quite a DHCP request", ipv4(mac, BROADCAST, 0, 0xFFFFFFFF, udp_src=68, udp_dst=1067)
+    yield "not quite a DHCP request either", ipv4(mac, BROADCAST, 0, 0xFFFFFFFF, udp_src=1068, udp_dst=67)
+    for name, fields in (
+        ("router advertisement", icmpv6(mac, NODES, own, ALL_NODES, 134)),
+        ("IPv6 redirect", icmpv6(mac, NODES, own, ALL_NODES, 137)),
+        ("IPv4 redirect", _icmp(mac, ip4, 5)),
+        ("DHCP offer", ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF, udp_src=67, udp_dst=68)),
+        ("DHCPv6 advertise", ipv6(mac, NODES, own, ALL_NODES, udp_src=547, udp_dst=546)),
+        ("router advertisement in fragments", icmpv6(mac, NODES, own, ALL_NODES, 0, ip_frag=1)),
+        ("nobody's IPv4 source", ipv4(mac, BROADCAST, STRANGE4, 0xFFFFFFFF)),
+        ("DHCP offer of nobody", ipv4(mac, BROADCAST, STRANGE4, 0xFFFFFFFF, udp_src=67, udp_dst=68)),
+    ):
+        yield f"{name}, tagged", tagged(fields, 5)
+    yield "DHCP offer of nobody", ipv4(mac, BROADCAST, STRANGE4, 0xFFFFFFFF, udp_src=67, udp_dst=68)
+    yield "DHCPv6 advertise of nobody", ipv6(mac, NODES, STRANGE6, ALL_NODES, udp_src=547, udp_dst=546)
     yield "not quite DHCPv6", ipv6(mac, NODES, own, ALL_NODES, udp_src=547, udp_dst=1546)
 
 
@@ -268,6 +300,11 @@ def _allowed(one: Binding) -> Iterator[Named]:
         yield f"extra MAC {each}", {"eth_src": extra, "eth_dst": BROADCAST, "eth_type": 0x88B5}
         yield f"extra MAC {each}, IPv4", ipv4(extra, BROADCAST, ip4, 0xFFFFFFFF)
         yield f"extra MAC {each}, ARP", arp(extra, ip4, ip4)
+        own = link_local(extra)[1]
+        yield f"extra MAC {each}, IPv6", ipv6(extra, NODES, own, ALL_NODES)
+        yield f"extra MAC {each}, ARP probe", arp(extra, 0, STRANGE4)
+        yield f"extra MAC {each}, other sender MAC", arp(extra, 0, STRANGE4, arp_sha=mac)
+        yield from _discovery_as(f"extra MAC {each}", extra, mac)
     for ip in one.ips:
         family, number = address(ip)
         yield f"own {ip}", (ipv4 if family == 4 else ipv6)(mac, BROADCAST, number, number)
@@ -288,6 +325,25 @@ def _allowed(one: Binding) -> Iterator[Named]:
                     yield f"{name}, ARP with own IP", arp(source, ip4, STRANGE4)
                 else:
                     yield f"{name}, advertisement", advertisement(source, number)
+        if pair.mac is not None:
+            yield f"pair {pair.ip}, ARP probe", arp(from_mac, 0, first if family == 4 else STRANGE4)
+            yield f"pair {pair.ip}, other sender MAC", arp(from_mac, 0, STRANGE4, arp_sha=mac)
+            yield f"pair {pair.ip}, own IPv4", ipv4(from_mac, BROADCAST, ip4, 0xFFFFFFFF)
+            yield from _discovery_as(f"pair {pair.ip}", from_mac, mac)
+
+
+def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
+    """Neighbor discovery from a MAC beside the port's first."""
+    own = link_local(mac)[1]
+    yield f"{name}, IPv6 link-local", ipv6(mac, NODES, own, ALL_NODES)
+    yield f"{name}, IPv6 link-local of the other MAC", ipv6(mac, NODES, link_local(other)[1], ALL_NODES)
+    for option in (mac, other, 0):
+        for hops in (255, 64):
+            said = {"nd_tll": option, "nw_ttl": hops}
+            yield f"{name}, advertisement, {option:x} {hops}", advertisement(mac, own, **said)
+            yield f"{name}, advertisement of the other, {option:x} {hops}", advertisement(mac, link_local(other)[1], **said)
+            asked = {"nd_sll": option, "nw_ttl": hops}
+            yield f"{name}, solicitation, {option:x} {hops}", solicitation(mac, own, STRANGE6, **asked)
 
 
 def from_ports(overlay: Overlay) -> Iterator[tuple[str, Binding, Binding | None, Packet]]:

@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from flows.flow import Flow, Output, SetField
-from flows.simulate import OverlapError
-from flows.tables import FDB, OUTPORT, TOLD_TABLE
+from flows.model import TUNNELS
+from flows.simulate import Switch
+from flows.tables import CLASSIFY, FDB, GUARD, ORIGIN, OUTPORT, TOLD_TABLE, Kind, Table
 from flows.text import text
+from flows.truth import mac_number
 from tests.proof.check import Bench
+from tests.proof.frames import STRANGER
 from tests.proof.proving import Story, told
 
 Place = tuple[str, int]
@@ -35,51 +38,93 @@ class Mutant:
         return f"{self.chassis}: {self.what}: {text(self.original, cookie=False)}"
 
 
-@dataclass(frozen=True)
-class Met:
-    """Which stories met which flow, and the flows of each table."""
+State = tuple[int, ...]
+"""What a packet has in the fields that a table may match, in their order."""
+_FEW = 4
+"""Stories of one state that are kept: what a table does depends on the state alone."""
 
-    stories: Mapping[tuple[str, Flow], list[Story]]
-    tables: Mapping[Place, list[Flow]]
+
+@dataclass(frozen=True)
+class Visits:
+    """What was looked up in one table of one chassis: the states, with the flow that each met, and stories of each."""
+
+    fields: tuple[str, ...]
+    flows: list[Flow]
+    states: dict[State, tuple[Flow | None, list[Story]]]
+    met: dict[Flow, list[State]]
+    having: dict[tuple[str, int], list[State]]
+    """The states by the value of each field."""
+
+
+Met = Mapping[Place, Visits]
 
 
 def met(bench: Bench, stories: list[Story]) -> Met:
     """Plays all stories once, and notes what they meet."""
-    found: dict[tuple[str, Flow], list[Story]] = defaultdict(list)
-    for story in stories:
-        here: dict[tuple[str, Flow], None] = {}
-        for chassis, packet, _ in story.steps:
-            for name, trace in bench.send(chassis, packet, teach=story.teaches).traces:
-                here.update(((name, flow), None) for _, flow in trace.steps if flow is not None)
-        if story.teaches:
-            bench.forget()
-        for each in here:
-            found[each].append(story)
-    tables: dict[Place, list[Flow]] = defaultdict(list)
+    found: dict[Place, Visits] = {}
+    playing: list[Story] = []
     for name, switch in bench.switches.items():
         for flow in switch.all_flows():
-            tables[name, flow.table.id].append(flow)
-    return Met(found, tables)
+            place = (name, flow.table.id)
+            if place not in found:
+                found[place] = Visits(tuple(sorted(flow.table.matches)), [], {}, defaultdict(list), defaultdict(list))
+            found[place].flows.append(flow)
+
+        def watch(table: Table, packet: Mapping[str, int], flow: Flow | None, name: str = name) -> None:
+            visits = found.get((name, table.id))
+            if visits is None:
+                return
+            if packet["ip_frag"] & 1:
+                packet = {**packet, "udp_src": 0, "udp_dst": 0, "icmp_type": 0, "icmpv6_type": 0}
+            state = tuple([packet[field] for field in visits.fields])
+            known = visits.states.get(state)
+            if known is None:
+                visits.states[state] = (flow, [playing[0]])
+                if flow is not None:
+                    visits.met[flow].append(state)
+                for field, value in zip(visits.fields, state, strict=True):
+                    visits.having[field, value].append(state)
+            elif len(known[1]) < _FEW and known[1][-1] is not playing[0]:
+                known[1].append(playing[0])
+
+        switch.watch = watch
+    for story in stories:
+        playing[:] = [story]
+        told(bench, story)
+    for switch in bench.switches.values():
+        switch.watch = None
+    return found
 
 
 def mutants(bench: Bench, known: Met) -> Iterator[Mutant]:
     """Every mutant of every flow."""
     vnis = sorted(network.vni for network in bench.overlay.networks.values())
-    for (chassis, table), flows in known.tables.items():
+    for (chassis, table), visits in sorted(known.items()):
         if table in (FDB.id, TOLD_TABLE.id):
             continue
         ports = sorted({each.ofport for each in bench.overlay.bindings if each.chassis == chassis})
-        for flow in flows:
+        for flow in visits.flows:
             yield Mutant(chassis, flow, "deleted", None)
             yield from _outputs(chassis, flow, ports)
             yield from _vnis(chassis, flow, vnis)
-            below = [each.priority for each in flows if each.priority < flow.priority and _overlap(flow, each)]
+            below = [each.priority for each in visits.flows if each.priority < flow.priority and _overlap(flow, each)]
             if below:
-                lower = replace(flow, priority=max(0, max(below) - 1))
-                yield Mutant(chassis, flow, "a lower priority", lower)
+                yield Mutant(chassis, flow, "a lower priority", replace(flow, priority=max(0, max(below) - 1)))
             for name, _, _ in flow.match:
-                without = replace(flow, match=tuple(row for row in flow.match if row[0] != name))
-                yield Mutant(chassis, flow, f"{name} not matched", without)
+                # What needs that field goes with it: a switch takes no such flow else (ovs-fields(7), prerequisites).
+                rows = tuple(row for row in flow.match if row[0] != name and name not in _needs(row[0]))
+                yield Mutant(chassis, flow, f"{name} not matched", replace(flow, match=rows))
+
+
+def _needs(name: str) -> frozenset[str]:
+    """The fields that a match on a field needs."""
+    if name in ("arp_op", "arp_spa", "arp_sha", "ip_src", "ipv6_src", "ip_proto", "ip_frag", "nw_ttl"):
+        return frozenset({"eth_type"})
+    if name in ("udp_src", "udp_dst", "icmp_type", "icmpv6_type"):
+        return frozenset({"eth_type", "ip_proto"})
+    if name in ("nd_target", "nd_sll", "nd_tll"):
+        return frozenset({"eth_type", "ip_proto", "icmpv6_type"})
+    return frozenset()
 
 
 def _outputs(chassis: str, flow: Flow, ports: list[int]) -> Iterator[Mutant]:
@@ -138,31 +183,74 @@ def noticed(bench: Bench, known: Met, mutant: Mutant, chance: random.Random) -> 
         switch.put(mutant.original)
 
 
-ENOUGH = 400
-"""Stories of one flow that are tried."""
+ENOUGH = 150
+"""States that are tried."""
 
 
 def _who_may_notice(known: Met, mutant: Mutant, chance: random.Random) -> Iterator[Story]:
-    """The stories that met the flow, a few from everywhere first; and those that will meet it when it matches more."""
-    yield from _spread(known.stories.get((mutant.chassis, mutant.original), ()), ENOUGH, chance)
+    """The stories with a state that is looked up to another end: it met the flow, or will meet it now."""
+    visits = known[mutant.chassis, mutant.original.table.id]
+    states = list(visits.met.get(mutant.original, ()))
     if mutant.flow is not None and len(mutant.flow.match) < len(mutant.original.match):
-        rivals = [
-            each
-            for each in known.tables[mutant.chassis, mutant.original.table.id]
-            if each is not mutant.original and each.priority <= mutant.flow.priority and _overlap(mutant.flow, each)
-        ]
-        for rival in _spread(rivals, ENOUGH, chance):
-            yield from _spread(known.stories.get((mutant.chassis, rival), ()), ENOUGH, chance)
+        states = [*_chosen(states, 20, chance), *_widened(visits, mutant.flow)]
+    for state in _chosen(states, ENOUGH, chance):
+        yield from visits.states[state][1]
 
 
-def _spread(things, limit, chance):  # type: ignore[no-untyped-def]
-    """So many of them, in any order."""
-    return things if len(things) <= 1 else chance.sample(list(things), min(limit, len(things)))
+def _widened(visits: Visits, flow: Flow) -> Iterator[State]:
+    """The states that a flow takes over."""
+    exact = [visits.having.get((name, value), []) for name, value, mask in flow.match if mask is None]
+    place = {name: number for number, name in enumerate(visits.fields)}
+    rows = [(place[name], value, -1 if mask is None else mask) for name, value, mask in flow.match]
+    for state in min(exact, key=len, default=list(visits.states)):
+        if all(state[number] & mask == value for number, value, mask in rows):
+            before = visits.states[state][0]
+            if before is None or before.priority <= flow.priority:
+                yield state
 
 
-def equivalent(mutant: Mutant) -> str:
-    """Why a mutant does just what the flow does, in words; '' where it does not."""
+def _chosen(states: list[State], limit: int, chance: random.Random) -> list[State]:
+    return states if len(states) <= limit else chance.sample(states, limit)
+
+
+def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
+    """Why a mutant does just what the flow does, in words; '' where it may not."""
+    flow, lost = mutant.original, mutant.what.removesuffix(" not matched")
+    match = {name: value for name, value, _ in flow.match}
+    if lost == mutant.what:
+        return ""
+    switch = bench.switches[mutant.chassis]
+    tunnels = {tunnel.ofport for tunnel in TUNNELS}
+    if lost == "metadata" and "in_port" in match and match["in_port"] not in tunnels:
+        vnis = {
+            action.value
+            for each in switch.flows(CLASSIFY)
+            for action in each.actions
+            if isinstance(action, SetField) and action.field == "metadata"
+            and any(name == "in_port" and value == match["in_port"] for name, value, _ in each.match)
+        }  # fmt: skip
+        if len(vnis) == 1:
+            return "the port is in one network"
+    if lost == ORIGIN:
+        if "in_port" in match:
+            return "the port says where it came from"
+        if {"tun_src", "tun_ipv6_src"} & match.keys():
+            return "only what came by a tunnel has a VTEP"
+        visits = known[mutant.chassis, flow.table.id]
+        if not match[ORIGIN] and (ORIGIN, 1) not in visits.having:
+            return "nothing that came by a tunnel gets to this table"
+    if flow.table.name in ("claim", "discovery", "notice") and {"metadata", "eth_src", "in_port"} <= match.keys():
+        members = {each.ofport for each in bench.overlay.bindings if each.chassis == mutant.chassis}
+        here = {"metadata": match["metadata"], "in_port": match["in_port"], "eth_src": match["eth_src"]}
+        if lost == "in_port" and [port for port in members if _guarded(switch, here | {"in_port": port})] == [match["in_port"]]:
+            return "the guard lets no other port send from this MAC"
+        macs = {mac_number(mac) for each in bench.overlay.bindings for mac in (*each.macs, *each.shared)} | {STRANGER}
+        if lost == "eth_src" and [mac for mac in macs if _guarded(switch, here | {"eth_src": mac})] == [match["eth_src"]]:
+            return "the guard lets the port send from this MAC alone"
     return ""
 
 
-__all__ = ["Met", "Mutant", "OverlapError", "equivalent", "met", "mutants", "noticed"]
+def _guarded(switch: Switch, fields: dict[str, int]) -> bool:
+    """Whether the guard lets such a packet of a port pass."""
+    found = switch.find(GUARD, fields)
+    return found is not None and found.kind is Kind.OWN_SOURCE
