@@ -130,7 +130,7 @@ _DECIDING: Final = ("eth_type", "ip_proto", "icmpv6_type")
 def _absent(eth_type: int, ip_proto: int, icmpv6_type: int) -> frozenset[str]:
     """The fields that a packet of this kind has not."""
     fields = dict(zip(_DECIDING, (eth_type, ip_proto, icmpv6_type), strict=True))
-    return frozenset(name for name in _NEEDS if not _has(fields, name))
+    return frozenset(name for name in _NEEDS if not has(fields, name))
 
 
 def packet(**written: int | str) -> Packet:
