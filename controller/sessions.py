@@ -29,6 +29,8 @@ NOT_READ: Final = ("Change",)
 """Tables of the overlay database that are of no concern here, and may be long."""
 WITHDRAWN_S: Final = 5.0
 """Seconds within which a switch does what its database tells it, or is not waited for."""
+STATUS_S: Final = 0.02
+"""Seconds in which what is new of the status is gathered before it is written."""
 LATER_S: Final = 0.05
 """Seconds after which chassis are told what is in no hurry."""
 MARK_S: Final = 30.0
@@ -49,9 +51,16 @@ class OverlaySession:
         self._told = NEW
         self._problems: dict[tuple[str, str, int], str] = {}
         self._refused = ""
+        self._later = False
 
     def wake(self) -> None:
-        """There may be status to write."""
+        """There may be status to write. It comes in bunches, and flows go before it."""
+        if not self._later:
+            self._later = True
+            hub.spawn_after(STATUS_S, self._wake_later)
+
+    def _wake_later(self) -> None:
+        self._later = False
         self._session.wake()
 
     def run(self) -> None:
@@ -200,7 +209,10 @@ class ChassisSession:
         known = state.chassis.get(name)
         if known is not None and known.plugged is not None and not known.fault:
             # What was plugged in elsewhere does not wait for this chassis' own database to take what is new for it.
+            before = state.version
             state.plug(name, plugged, self._problems)
+            if state.version != before:
+                hub.sleep(0)  # flows first
         secure = row.dials_in or row.remote.startswith("ssl:")
         target = controller_target(row.controller, session.local_address, self._listens, secure)
         try:

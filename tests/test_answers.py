@@ -90,6 +90,14 @@ def test_a_shared_mac_counts_where_it_is_known_and_is_news_elsewhere() -> None:
     assert sent(known, "h2", 1, frame).copies == ()
 
 
+def test_so_it_is_at_another_port_of_the_same_chassis() -> None:
+    shared = [replace(each, pairs=(Pair(VIP, VMAC),)) for each in (ONE, replace(TWO, chassis="h1", ofport=2))]
+    known = replace(overlay(*shared), neighbors=(Neighbor("red", VIP, VMAC, "h1", "vm2"),))
+    frame = arp(VMAC, VIP, VIP)
+    assert len(sent(known, "h1", 1, frame).copies) == 1
+    assert sent(known, "h1", 2, frame).copies == ()
+
+
 def test_what_was_told_is_forgotten_when_a_neighbor_came_or_left() -> None:
     """Else an address that fails over and back would come back unheard. What was taught goes with who taught it."""
     taught = {}

@@ -254,6 +254,9 @@ def test_a_copy_that_reached_us_counts_and_a_counter_that_began_anew_does() -> N
     assert len(ground.learned) == 1
     clock.packets = 0
     clock.pass_(30)
+    clock.packets = 3
+    clock.pass_(200)
+    assert len(ground.learned) == 1, "heard after the switch was started anew"
     clock.packets = 1
     clock.pass_(200)
     assert len(ground.learned) == 1, "heard after the switch was started anew"

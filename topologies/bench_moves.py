@@ -18,6 +18,7 @@ until it goes over. To be restarted elsewhere a port is bound where it is plugge
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -120,6 +121,9 @@ def ours(name: str, datapath: str | None) -> Iterator[Contender]:
             lab.overlayctl("port-wait", vm.name)
 
         def settled() -> None:
+            # Until the controller has heard of the new place there is nothing to wait for.
+            if not wait_until(lambda: places_up(lab) == lab_places(lab), PATIENCE, 0.1):
+                raise RuntimeError(f"{MOVER.name} is not up wherever it is plugged in within {PATIENCE:g} s")
             lab.overlayctl("sync")
 
         settled()
@@ -160,6 +164,19 @@ def theirs(name: str, datapath: str | None, programs: ovn.Programs) -> Iterator[
             running.sync()
 
         yield Contender("OVN", fabric, settled, begin, end, restart)
+
+
+def lab_places(fabric: Fabric) -> int:
+    """At how many places the mover is plugged in."""
+    listed = (fabric.run(place, "ovs-vsctl", "list-ports", "br-int").stdout.split() for place in PLACES)
+    return sum(MOVER.name in ports for ports in listed)
+
+
+def places_up(lab: Lab) -> int:
+    """At how many of them the overlay says that it is up."""
+    shown = json.loads(lab.overlayctl("--format", "json", "show"))
+    ports = [port for network in shown["networks"] for port in network["ports"] if port["name"] == MOVER.name]
+    return sum(place["up"] for port in ports for place in port["places"])
 
 
 def lay_cables(fabric: Fabric) -> None:
