@@ -249,6 +249,26 @@ def test_a_gateway_that_can_not_be_closed_stays_and_says_so(lab: Lab) -> None:
     at(lab, "h1")
 
 
+def test_a_gateway_that_moves_while_its_chassis_is_being_lost_does_not_loop(lab: Lab) -> None:
+    """Nobody has noticed yet that h1 hears nothing any more, and it goes on forwarding."""
+    marks = []
+    lab.cut("h1", "management")
+    try:
+        with crafted.receiving(lab, EVERYBODY) as captured:
+            lab.overlayctl("net-set", "red", "--gateway-chassis", "h2")
+            until = time.monotonic() + 4
+            while time.monotonic() < until:
+                marks.append(shout(lab, "printer", said(PRINTER, "10.0.0.101")))
+                marks.append(shout(lab, "web2", said(WEB2, "10.0.0.2")))
+        assert all(set(captured.seen(mark).values()) <= {1} for mark in marks)
+        eventually(lambda: "goes on at h1, which can't be told to stop" in why(lab, "red"), 30)
+        eventually(lambda: works(lab, "red"), what="by h1, as before")
+    finally:
+        lab.heal("h1", "management")
+    eventually(lambda: why(lab, "red") == "" and works(lab, "red"), 40)
+    at(lab, "h1")
+
+
 def test_it_goes_away_and_leaves_the_bridge_as_it_was(lab: Lab) -> None:
     """By net-set, by net-del of another network there, and by chassis-del."""
     before = lab.run("h1", "ovs-ofctl", "dump-flows", "br-office", "--no-stats").stdout
