@@ -16,7 +16,7 @@ from flows.flow import Controller, Goto, flow, kind_of, owned
 from flows.model import TUNNELS, Chassis, Neighbor, Overlay, Vtep
 from flows.plan import plan
 from flows.tables import CLASSIFY, DELIVER, FLOOD, FORWARD, GUARD, PIPELINE, TAGS, Kind
-from flows.underlay import accepted
+from flows.vteps import accepted
 from tests.overlays import THREE, overlays
 
 GOLDEN = Path(__file__).parent / "golden"
