@@ -133,6 +133,7 @@ class ChassisSession:
         self._fault = f"{row.remote}: {NEW}"
         self._marked_at = -MARK_S
         self._leaving: Callable[[], None] | None = None
+        self._provisioned: tuple[Wanted, int] | None = None
         self._later = False
 
     @property
@@ -196,6 +197,7 @@ class ChassisSession:
         """Provision and read; only read, where the database is not to be trusted or the chassis is another's."""
         session, row, state = self._session, self._row, self._state
         name, declared = row.chassis.name, state.nb_cfg
+        seen = session.idl.change_seqno
         plugged = snapshot.plugged(session.idl, name)
         mark = marks.parse(plugged.mark)
         taken = self._taken(mark)
@@ -219,12 +221,23 @@ class ChassisSession:
             marks_ = self._marks(plugged.mark)
             exits, mtus = state.exits_of(name), state.mtus_of(name)
             wanted = Wanted(state.at_present(row.chassis), target, row.datapath_type, marks_, exits, mtus)
-            problems = provision(session, wanted)
+            problems = self._provision(wanted)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
         self._tell(problems)
         done = declared if settled(session.idl) and not problems else None
-        state.plug(name, snapshot.plugged(session.idl, name), problems, done)
+        if session.idl.change_seqno != seen:
+            plugged = snapshot.plugged(session.idl, name)
+        state.plug(name, plugged, problems, done)
+
+    def _provision(self, wanted: Wanted) -> tuple[str, ...]:
+        """What stands in the way; not looked at again while neither what is wanted nor the database has changed."""
+        seen = self._session.idl.change_seqno
+        if (wanted, seen) == self._provisioned:
+            return ()
+        problems = provision(self._session, wanted)
+        self._provisioned = (wanted, seen) if not problems else None
+        return problems
 
     def _tell(self, problems: tuple[str, ...]) -> None:
         """Log what newly stands in the way."""

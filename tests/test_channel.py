@@ -6,7 +6,10 @@ from typing import Any
 
 from controller import wire
 from controller.channel import Channel
+from controller.reconciler import _refusal
 from flows.flow import Output, flow
+from flows.meters import MeterPlan
+from flows.model import Network, Overlay
 from flows.plan import plan, removable
 from flows.tables import CLASSIFY, FLOOD, Kind
 
@@ -37,6 +40,10 @@ class _Barrier:
         self.xid = xid
 
 
+class _Refusal(_Barrier):
+    type, code = 12, 1
+
+
 def _flow(vni: int, outputs: int, table: Any = FLOOD, kind: Kind = Kind.FLOOD_FROM_PORT) -> Any:
     match = {"metadata": vni} if table is FLOOD else {"in_port": vni}
     return flow(table, kind, 100, match, [Output(port) for port in range(1, outputs + 1)])
@@ -61,3 +68,30 @@ def test_of_a_list_of_members_that_does_not_fit_the_one_before_stays() -> None:
     assert int.from_bytes(switch.took[0][8:16], "big") == gone.cookie
     assert removable(todo, refused) == (gone.key,)
     assert set(removable(todo, {})) == {before.key, gone.key}
+
+
+def test_what_is_refused_is_named_with_its_network_and_briefly() -> None:
+    overlay = Overlay(networks={"red": Network("red", "acme", 2)})
+    said = _refusal(overlay, _flow(2, 5000), "5000 actions of 80000 bytes do not fit in a flow mod")
+    assert said.startswith("network 'red': flow refused (5000 actions of 80000 bytes do not fit")
+    assert "have its ports on fewer chassis" in said
+    assert len(said) < 1000
+    assert "fewer" not in _refusal(overlay, _flow(3, 1), "type 5 code 1")
+
+
+def test_a_meter_that_is_refused_is_told_beside_the_flows() -> None:
+    switch = Switch()
+    flows = [_flow(1, 1)]
+    metering = MeterPlan(adds=((5, (100, 100)),), changes=((6, (1, 1)),))
+    original = switch.send
+
+    def refusing(sent: bytes) -> bool:
+        if sent[1] == wire.METER_MOD:
+            switch.channel.on_error(_Refusal(int.from_bytes(sent[4:8], "big")))
+        return original(sent)
+
+    switch.send = refusing  # type: ignore[method-assign]
+    refused, unmetered = switch.channel.apply(plan(flows, set()), metering)
+    assert refused == {}
+    assert unmetered == {5: "type 12 code 1"}
+    assert [message[1] for message in switch.took] == [wire.METER_MOD, wire.METER_MOD, wire.FLOW_MOD]

@@ -11,10 +11,12 @@ from hypothesis import given
 
 from flows import text
 from flows.compile import compile
+from flows.compile.view import unreachable_pairs
 from flows.flow import Controller, Goto, flow, kind_of, owned
 from flows.model import TUNNELS, Chassis, Neighbor, Overlay, Vtep
 from flows.plan import plan
 from flows.tables import CLASSIFY, DELIVER, FLOOD, FORWARD, GUARD, PIPELINE, TAGS, Kind
+from flows.vteps import accepted
 from tests.overlays import THREE, overlays
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -163,3 +165,15 @@ def test_split_horizon_stands_before_delivery() -> None:
     drops = [one for one in rows if one.kind is Kind.DROP_SPLIT_HORIZON]
     assert len(drops) == len(TUNNELS)
     assert min(one.priority for one in drops) > max(one.priority for one in rows if one not in drops)
+
+
+@given(overlays())
+def test_who_can_not_reach_whom_is_what_each_pair_says(overlay: Overlay) -> None:
+    members = {(b.network, b.chassis) for b in overlay.bindings if b.chassis in overlay.chassis}
+    apart = sorted(
+        (network, one, other)
+        for network, one in members
+        for also, other in members
+        if network == also and one < other and not accepted(overlay.chassis[one], overlay.chassis[other])
+    )
+    assert unreachable_pairs(overlay) == apart
