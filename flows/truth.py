@@ -66,7 +66,8 @@ class Fate:
 
     Each of `must` gets it once, each of `may` at most once, nobody else at all. `reasons` are those under one of
     which it is dropped where nobody must get it; None: it needs no name. `told`: whether the controller gets a copy;
-    None: it may. `rates`: the limits, in packets per second, that it counts against; None: any.
+    None: it may. `rates`: the limits, in packets per second, that it counts against; None: any. `learns`: whether a
+    switch may learn where its source is; never where that is declared, or forged.
     """
 
     network: str | None = None
@@ -75,6 +76,7 @@ class Fate:
     reasons: frozenset[Kind] | None = None
     told: bool | None = False
     rates: frozenset[int] | None = frozenset()
+    learns: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,7 +249,7 @@ def truth(known: Declared, chassis: str, fields: Fields, seen: Mapping[tuple[str
     """
     in_port = fields["in_port"]
     if any(tunnel.ofport == in_port for tunnel in TUNNELS):
-        return _from_tunnel(known, chassis, fields, seen)
+        return _unlearned(known, fields, _from_tunnel(known, chassis, fields, seen))
     here = known.ports.get((chassis, in_port), {})
     frame = {name: value for name, value in fields.items() if name != "in_port"}
     tci = frame.get("vlan_tci", 0)
@@ -259,7 +261,19 @@ def truth(known: Declared, chassis: str, fields: Fields, seen: Mapping[tuple[str
         member = here[0]
     else:
         return (Fate(reasons=frozenset({Kind.DROP_NO_NETWORK})),)
-    return _from_port(known, member, frame, seen)
+    return _unlearned(known, frame, _from_port(known, member, frame, seen))
+
+
+def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tuple[Fate, ...]:
+    """The same; nothing is learned of a MAC whose place is declared, nor from what is forged."""
+    return tuple(
+        replace(fate, learns=False)
+        if fate.network is None
+        or fields["eth_src"] in known.segments[fate.network].macs
+        or (fate.reasons or frozenset()) & FORGED
+        else fate
+        for fate in fates
+    )
 
 
 def _popped(frame: dict[str, int]) -> dict[str, int]:
@@ -335,8 +349,9 @@ def _dropped(name: str, member: Member, frame: Fields, reasons: frozenset[Kind])
     """Dropped; the controller hears of ARP and advertisements in which a port with security says what it may not."""
     told: bool | None = False
     if (frame.get("eth_type", 0) == ARP or _is_discovery(frame)) and reasons & _LIES:
-        sure = member.binding.secure and len(reasons) == 1 and frame.get("nw_ttl", 255) == 255
-        told = True if sure and (Kind.DROP_SPOOFED_MAC not in reasons or frame["eth_type"] == ARP) else None
+        arp = frame["eth_type"] == ARP
+        alone = reasons <= _LIES if arp else reasons == {Kind.DROP_SPOOFED_ND} and frame.get("nw_ttl", 0) == 255
+        told = True if member.binding.secure and alone else None
         if Kind.DROP_SPOOFED_MAC not in reasons and not frame.get("arp_op", 0) and not frame.get("nd_target", 0):
             told = False  # nobody could read it
     return Fate(name, reasons=reasons, told=told)
@@ -508,6 +523,9 @@ def _onward(
     if found is None and asked[0] == 6 and asked[1] >> 118 == 0xFE80 >> 6:
         # A host may be found by the address that it made itself.
         return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
+    if found is None and asked[0] == 6 and not frame.get("nd_sll", 0):
+        # What can't be answered but by the neighbor itself may be left to it.
+        return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
     if found is None:
         return tuple(_unanswered(known, segment, member, frame, fates, told)) if group or probe else tuple(
             [*fates, *_unanswered(known, segment, member, frame, fates, told)]
@@ -652,7 +670,7 @@ def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:
         return False if claims and not frame.get("nd_tll", 0) != mac * (frame.get("eth_type") == IPV6) else None
     if said[0] == 6 and said[1] >> 118 == 0xFE80 >> 6:
         return None
-    return True if claims and mac == frame["eth_src"] and not member.strict else None
+    return True if mac == frame["eth_src"] and (not member.strict or said not in member.addresses) else None
 
 
 def _forwarded(

@@ -10,7 +10,7 @@ from flows.flow import Flow, Meter
 from flows.model import TUNNELS, Overlay, tunnel_to
 from flows.simulate import Journey, LoopError, OverlapError, Packet, Switch, journey
 from flows.tables import FDB, TOLD_TABLE, Kind
-from flows.truth import FORGED, Declared, Fate, Received, Spot, address, declared, truth
+from flows.truth import Declared, Fate, Received, Spot, address, declared, truth
 
 NOBODY_SEEN: Mapping[tuple[str, int], Spot] = {}
 _TUNNELS = {tunnel.ofport: tunnel for tunnel in TUNNELS}
@@ -113,8 +113,8 @@ class Bench:
         if dropped and not seen.received and (seen.ended not in (fate.reasons or ()) or seen.tunnels):
             labels = sorted(kind.label for kind in fate.reasons or ())
             return f"ends as {seen.ended and seen.ended.label}, not as one of {labels}; tunnels {seen.tunnels}"
-        if dropped and not fate.may and seen.taught and fate.reasons & FORGED:
-            return "is dropped, and something is learned from it"
+        if seen.taught and not fate.learns:
+            return "teaches a switch where its source is"
         if fate.told is not None and seen.copies != fate.told:
             return f"is told to the controller {seen.copies} times, not {int(fate.told)}"
         if fate.rates is not None and fate.must and seen.rates != fate.rates:

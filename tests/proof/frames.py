@@ -147,6 +147,14 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
     yield "priority tag", tagged(ipv4(mac, their, ip4, their4), 0, priority=5)
     yield "two tags", tagged(tagged(ipv4(mac, their, ip4, their4), 6), 5)
     yield "802.1ad and 802.1Q", tagged(tagged(ipv4(mac, their, ip4, their4), 6), 5, service=True)
+    for extra in (*other.extra_macs, *other.shared):
+        yield f"to {extra}", {"eth_src": mac, "eth_dst": mac_number(extra), "eth_type": 0x88B5}
+        yield f"as {extra}", {"eth_src": mac_number(extra), "eth_dst": BROADCAST, "eth_type": 0x88B5}
+    for ip in (*other.ips[2:], *(pair.ip for pair in other.pairs if "/" not in pair.ip)):
+        family, number = address(ip)
+        yield f"request for {ip}", arp(mac, ip4, number) if family == 4 else solicitation(mac, ip6, number)
+        yield f"probe for {ip}", arp(mac, 0, number) if family == 4 else solicitation(mac, 0, number)
+        yield f"as {ip}", arp(mac, number, number) if family == 4 else advertisement(mac, number)
     if other.tag:
         yield "tagged as the other", tagged(ipv4(mac, their, ip4, their4), other.tag, service=other.service_tag)
     yield from _as_another(one, other)
@@ -157,6 +165,7 @@ def _as_another(one: Binding, other: Binding) -> Iterator[Named]:
     mac, ip4, ip6 = mac_of(one), ip_of(one, 4), ip_of(one, 6)
     their, their4, their6 = mac_of(other), ip_of(other, 4), ip_of(other, 6)
     yield "its MAC", ipv4(their, BROADCAST, ip4, 0xFFFFFFFF)
+    yield "its MAC, other than IP", {"eth_src": their, "eth_dst": BROADCAST, "eth_type": 0x88B5}
     yield "its MAC, unicast", ipv4(their, mac, their4, ip4)
     yield "its MAC, ARP", arp(their, ip4, ip4)
     yield "its ARP sender MAC", arp(mac, ip4, ip4, arp_sha=their)
@@ -202,6 +211,10 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield "group as source", ipv4(mac | 1 << 40, BROADCAST, ip4, 0xFFFFFFFF)
     yield "group as source, unicast", ipv4(mac | 1 << 40, NOBODY, ip4, STRANGE4)
     yield "nobody's MAC", ipv4(STRANGER, BROADCAST, ip4, 0xFFFFFFFF)
+    yield "nobody's MAC, other than IP", {"eth_src": STRANGER, "eth_dst": BROADCAST, "eth_type": 0x88B5}
+    yield "DHCP request of nobody", ipv4(mac, BROADCAST, STRANGE4, 0xFFFFFFFF, udp_src=68, udp_dst=67)
+    yield "IPv6 echo of nobody", icmpv6(mac, NODES, STRANGE6, ALL_NODES, 128)
+    yield "nobody's MAC, ARP, own IP", arp(STRANGER, ip4, ip4)
     yield "nobody's MAC, ARP", arp(STRANGER, STRANGE4, STRANGE4)
     yield "nobody's IPv4 source", ipv4(mac, BROADCAST, STRANGE4, 0xFFFFFFFF)
     yield "nobody's IPv6 source", ipv6(mac, NODES, STRANGE6, ALL_NODES)
@@ -216,6 +229,17 @@ def of_port(one: Binding) -> Iterator[Named]:
 
 
 def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
+    yield "ARP request for who told of itself", arp(mac, ip4, address("10.0.0.77")[1])
+    yield "solicitation for who told of itself", solicitation(mac, ip6, address("fd00::77")[1])
+    told = mac_number("02:77:00:00:00:77")
+    for source in (mac, told):
+        four, six = address("10.0.0.77")[1], address("fd00::77")[1]
+        yield f"who told of itself, {source:x}, ARP", arp(source, four, STRANGE4)
+        yield f"who told of itself, {source:x}, gratuitous ARP", arp(source, four, four)
+        yield f"who told of itself, {source:x}, ARP probe", arp(source, 0, four)
+        yield f"who told of itself, {source:x}, advertisement", advertisement(source, six)
+        yield f"who told of itself, {source:x}, solicitation", solicitation(source, six, STRANGE6)
+        yield f"who told of itself, {source:x}, solicitation for it", solicitation(source, STRANGE6, six)
     yield "ARP request, nobody's address", arp(mac, ip4, STRANGE4)
     yield "ARP request, nobody's address, unicast", arp(mac, ip4, STRANGE4, dst=NOBODY)
     yield "gratuitous ARP", arp(mac, ip4, ip4)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from flows.flow import Flow, Output, SetField
@@ -40,8 +40,8 @@ class Mutant:
 
 State = tuple[int, ...]
 """What a packet has in the fields that a table may match, in their order."""
-_FEW = 4
-"""Stories of one state that are kept: what a table does depends on the state alone."""
+_FEW = 40
+"""Stories of one state that are kept: what a table does depends on the state alone, what comes of it does not."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ def mutants(bench: Bench, known: Met) -> Iterator[Mutant]:
             yield Mutant(chassis, flow, "deleted", None)
             yield from _outputs(chassis, flow, ports)
             yield from _vnis(chassis, flow, vnis)
-            below = [each.priority for each in visits.flows if each.priority < flow.priority and _overlap(flow, each)]
+            below = [
+                each.priority for each in visits.flows
+                if each.priority < flow.priority and each.actions != flow.actions and _overlap(flow, each)
+            ]  # fmt: skip
             if below:
                 yield Mutant(chassis, flow, "a lower priority", replace(flow, priority=max(0, max(below) - 1)))
             for name, _, _ in flow.match:
@@ -193,8 +196,11 @@ def _who_may_notice(known: Met, mutant: Mutant, chance: random.Random) -> Iterat
     states = list(visits.met.get(mutant.original, ()))
     if mutant.flow is not None and len(mutant.flow.match) < len(mutant.original.match):
         states = [*_chosen(states, 20, chance), *_widened(visits, mutant.flow)]
-    for state in _chosen(states, ENOUGH, chance):
-        yield from visits.states[state][1]
+    chosen = _chosen(states, ENOUGH, chance)
+    for state in chosen:
+        yield from visits.states[state][1][:2]
+    for state in chosen[:20]:
+        yield from visits.states[state][1][2:]
 
 
 def _widened(visits: Visits, flow: Flow) -> Iterator[State]:
@@ -217,8 +223,13 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
     """Why a mutant does just what the flow does, in words; '' where it may not."""
     flow, lost = mutant.original, mutant.what.removesuffix(" not matched")
     match = {name: value for name, value, _ in flow.match}
+    visits = known[mutant.chassis, flow.table.id]
     if lost == mutant.what:
         return ""
+    assert mutant.flow is not None
+    taken = {visits.states[state][0] for state in _widened(visits, mutant.flow)} - {flow}
+    if taken and all(each is not None and each.actions == flow.actions for each in taken):
+        return "what it takes over met the same actions before"
     switch = bench.switches[mutant.chassis]
     tunnels = {tunnel.ofport for tunnel in TUNNELS}
     if lost == "metadata" and "in_port" in match and match["in_port"] not in tunnels:
@@ -236,7 +247,6 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
             return "the port says where it came from"
         if {"tun_src", "tun_ipv6_src"} & match.keys():
             return "only what came by a tunnel has a VTEP"
-        visits = known[mutant.chassis, flow.table.id]
         if not match[ORIGIN] and (ORIGIN, 1) not in visits.having:
             return "nothing that came by a tunnel gets to this table"
     if flow.table.name in ("claim", "discovery", "notice") and {"metadata", "eth_src", "in_port"} <= match.keys():
@@ -254,3 +264,35 @@ def _guarded(switch: Switch, fields: dict[str, int]) -> bool:
     """Whether the guard lets such a packet of a port pass."""
     found = switch.find(GUARD, fields)
     return found is not None and found.kind is Kind.OWN_SOURCE
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """What was not noticed of some mutants: by reason why it is the same, and without one."""
+
+    tried: int
+    explained: Mapping[str, list[Mutant]]
+    unexplained: list[Mutant]
+
+    @property
+    def altered(self) -> int:
+        """How many of those tried do something else than their flow."""
+        return self.tried - sum(map(len, self.explained.values()))
+
+
+def survivors(
+    bench: Bench,
+    known: Met,
+    tried: list[Mutant],
+    chance: random.Random,
+    progress: Callable[[int], None] = lambda number: None,
+) -> Survivors:
+    """Tries mutants; `progress` hears how many are done."""
+    explained: dict[str, list[Mutant]] = defaultdict(list)
+    unexplained = []
+    for number, mutant in enumerate(tried):
+        progress(number)
+        if not noticed(bench, known, mutant, chance):
+            why = equivalent(bench, known, mutant)
+            (explained[why] if why else unexplained).append(mutant)
+    return Survivors(len(tried), explained, unexplained)

@@ -9,7 +9,7 @@ from itertools import count
 
 from flows.model import Binding, Overlay
 from flows.simulate import Packet
-from flows.truth import BROADCAST, Fate, mac_number
+from flows.truth import BROADCAST, Fate, address, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import (
     Fields,
@@ -132,24 +132,31 @@ def _learning(bench: Bench) -> Iterator[Story]:
 
 
 def _telling(bench: Bench) -> Iterator[Story]:
-    """The controller is told once, not again."""
+    """The controller is told once, not again, by who may tell of what is not declared for it alone."""
     numbers = count(1)
     for one in bench.overlay.bindings:
-        if one.secure:
-            continue
-        mac, number = mac_of(one), next(numbers)
-        four, six = 10 << 24 | 77 << 16 | number, 0xFD << 120 | 0x77 << 64 | number
-        for name, fields in (
-            ("ARP", arp(mac, four, four)),
-            ("solicitation", solicitation(mac, six, six + 1)),
-            ("advertisement", advertisement(mac, six)),
-        ):
-            packet = _out(one, fields)
-            fates = bench.fates(one.chassis, packet)
-            first = tuple(replace(fate, told=True) for fate in fates)
-            again = tuple(replace(fate, told=False) for fate in fates)
-            steps = ((one.chassis, packet, first), (one.chassis, packet, again))
-            yield Story(f"{name} of {name_of(one)} is told once", steps, True)
+        seen = bench.known.segments[one.network].seen
+        number = next(numbers)
+        sayings = [] if one.secure else [(mac_of(one), (4, 10 << 24 | 77 << 16 | number))]
+        sayings += [] if one.secure else [(mac_of(one), (6, 0xFD << 120 | 0x77 << 64 | number))]
+        for pair in one.pairs if one.secure and one.mac else ():
+            if "/" not in pair.ip:
+                sayings.append((mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip)))
+        for mac, (family, number) in sayings:
+            settled = seen.get((family, number)) == (mac, one.chassis, one.interface)
+            frames = {"ARP": arp(mac, number, number)}
+            if family == 6:
+                frames = {
+                    "solicitation": solicitation(mac, number, number + 999),
+                    "advertisement": advertisement(mac, number),
+                }
+            for name, fields in frames.items():
+                packet = _out(one, fields)
+                fates = bench.fates(one.chassis, packet)
+                first = tuple(replace(fate, told=not settled) for fate in fates)
+                again = tuple(replace(fate, told=False) for fate in fates)
+                steps = ((one.chassis, packet, first), (one.chassis, packet, again))
+                yield Story(f"{name} of {name_of(one)} is told once", steps, True)
 
 
 def _out(one: Binding, fields: Fields) -> Packet:
