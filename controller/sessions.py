@@ -203,7 +203,7 @@ class ChassisSession:
         taken = self._taken(mark)
         if taken or state.declared is None or not state.declared.database_id:
             self._tell((taken,) if taken else ())
-            state.plug(name, Plugged(), self._problems)
+            state.plug(name, Plugged(ours=False), self._problems)
             return
         if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
             state.plug(name, plugged, self._problems)
