@@ -151,6 +151,15 @@ class Neighbors:
         """Seconds between two looks at what switches have counted."""
         return max(1.0, min(_LOOK_S, self.age / 10))
 
+    def set_age(self, age: float) -> bool:
+        """Let them have another age from now on; whether it is another. Nobody is forgotten without being asked."""
+        if age == self.age:
+            return False
+        self.age = age
+        for each in self._learned.values():
+            each.silent, each.asked = min(each.silent, age / 2), 0.0
+        return True
+
     def __len__(self) -> int:
         return len(self._learned)
 

@@ -71,7 +71,7 @@ class State:
         self._read = declared
         if self.declared is None:
             self._last = last
-            self._neighbors.age = declared.neighbor_age or NEIGHBOR_AGE
+            self._neighbors.set_age(declared.neighbor_age or NEIGHBOR_AGE)
             self._neighbors.restore(last.neighbors, last.seen)
             self._outlets.remember(last.outlets)
         elif declared == self.declared and not self.alarm:
@@ -311,10 +311,8 @@ class State:
             self._outlets.known(self._stuck()),
         )
         self._neighbors.keep(bound.bindings)
-        age = self.declared.neighbor_age or NEIGHBOR_AGE
         # Who looks at what switches count has to know how often.
-        anyway = anyway or age != self._neighbors.age
-        self._neighbors.age = age
+        anyway = self._neighbors.set_age(self.declared.neighbor_age or NEIGHBOR_AGE) or anyway
         self._claims = None
         overlay = Overlay(
             {name: self._vteps.of(row.chassis) for name, row in self.declared.chassis.items()},

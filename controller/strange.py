@@ -13,7 +13,7 @@ STRANGE_S: Final = 60.0
 """Seconds after which a port that sent nothing strange any more is no longer said to."""
 
 
-SHARED_RETURNS: Final = 6
+SHARED_RETURNS: Final = 10
 SHARED_S: Final = 30.0
 """So often within so many seconds an address that ports share must come back before that is strange."""
 
@@ -22,7 +22,7 @@ _Place = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """Where a learned address was before, (MAC, chassis, interface), when it left, and when it came back of late."""
+    """Where a learned address was before (MAC, chassis, interface), when it left, and when it came back of late."""
 
     place: _Place
     at: float

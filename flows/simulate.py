@@ -9,8 +9,10 @@ of them a switch would take is not defined (OpenFlow 1.4 section 5.3).
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
 from typing import Final
 
 from flows.fields import FIELDS, Field
@@ -67,6 +69,7 @@ _NEEDS: Final[Mapping[str, tuple[Mapping[str, int], ...]]] = {
 """Which packets have a field at all: those that agree with one of these, and have what that needs (ovs-fields(7))."""
 _PORTS_AND_TYPES: Final = frozenset({"udp_src", "udp_dst", "icmp_type", "icmpv6_type"})
 """What Open vSwitch takes for 0 in any fragment, as long as it is not told to reassemble them."""
+_UNSEEN_IN_FRAGMENTS: Final = dict.fromkeys(_PORTS_AND_TYPES, 0)
 _FRAGMENT: Final = 1
 MAX_DEPTH: Final = 64
 """The most lookups one inside the other (Open vSwitch's limit for resubmit)."""
@@ -119,13 +122,24 @@ def has(fields: Mapping[str, int], name: str) -> bool:
     )
 
 
+_DECIDING: Final = ("eth_type", "ip_proto", "icmpv6_type")
+"""The fields on which it depends what others a packet has."""
+
+
+@cache
+def _absent(eth_type: int, ip_proto: int, icmpv6_type: int) -> frozenset[str]:
+    """The fields that a packet of this kind has not."""
+    fields = dict(zip(_DECIDING, (eth_type, ip_proto, icmpv6_type), strict=True))
+    return frozenset(name for name in _NEEDS if not has(fields, name))
+
+
 def packet(**written: int | str) -> Packet:
     """A packet from its fields as written; ValueError or KeyError when one is none."""
     return Packet(()).but(**written)
 
 
 def _packet(fields: Mapping[str, int]) -> Packet:
-    return Packet(tuple(sorted(item for item in fields.items() if item[1])))
+    return Packet(tuple(sorted([item for item in fields.items() if item[1]])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,48 +176,82 @@ class Trace:
 
 
 _Shape = tuple[tuple[str, int], ...]
-_Key = tuple[int, ...]
+_Key = int | tuple[int, ...]
 _FULL: Final = {name: (1 << field.bits) - 1 for name, field in FIELDS.items()}
+_NOTHING: Final = dict.fromkeys(FIELDS, 0)
+"""A packet in which all fields are 0."""
+
+
+class _Bits:
+    """The flows of one table and priority that match the same bits, by the values of these.
+
+    `take` gives what a packet has of them, as it stands in the index: one number, or several.
+    """
+
+    __slots__ = ("flows", "take")
+
+    def __init__(self, shape: _Shape) -> None:
+        self.flows: dict[_Key, Flow] = {}
+        if not shape:
+            self.take: Callable[[Mapping[str, int]], _Key] = lambda packet: ()
+        elif all(mask == _FULL[name] for name, mask in shape):
+            self.take = itemgetter(*[name for name, _ in shape])
+        else:
+            self.take = lambda packet: tuple([packet[name] & mask for name, mask in shape])
 
 
 @dataclass(slots=True)
 class _Index:
     """The flows of one table: by priority, then by which bits are matched, then by their values."""
 
-    priorities: dict[int, dict[_Shape, dict[_Key, Flow]]] = field(default_factory=dict)
-    descending: list[int] = field(default_factory=list)
+    priorities: dict[int, dict[_Shape, _Bits]] = field(default_factory=dict)
+    descending: list[tuple[_Bits, ...]] = field(default_factory=list)
 
     def put(self, flow: Flow) -> Flow | None:
         """Adds a flow; one of the same priority and match is replaced and returned."""
-        shape = tuple((name, _FULL[name] if mask is None else mask) for name, _, mask in flow.match)
-        if flow.priority not in self.priorities:
-            self.priorities[flow.priority] = {}
-            self.descending = sorted(self.priorities, reverse=True)
-        flows = self.priorities[flow.priority].setdefault(shape, {})
-        key = tuple(value for _, value, _ in flow.match)
+        flows, key = self._place(flow)
         before = flows.get(key)
         flows[key] = flow
         return before
 
+    def remove(self, flow: Flow) -> None:
+        """Takes away the flow of that priority and match; KeyError when there is none."""
+        flows, key = self._place(flow)
+        del flows[key]
+
+    def _place(self, flow: Flow) -> tuple[dict[_Key, Flow], _Key]:
+        """Where a flow of that priority and match stands, or would stand."""
+        shape = tuple([(name, _FULL[name] if mask is None else mask) for name, _, mask in flow.match])
+        shapes = self.priorities.setdefault(flow.priority, {})
+        if shape not in shapes:
+            shapes[shape] = _Bits(shape)
+            self.descending = [tuple(self.priorities[each].values()) for each in sorted(self.priorities, reverse=True)]
+        bits = shapes[shape]
+        return bits.flows, bits.take({name: value for name, value, _ in flow.match})
+
     def find(self, packet: Mapping[str, int]) -> Flow | None:
-        """The flow that matches; OverlapError when two of one priority do."""
-        if packet.get("ip_frag", 0) & _FRAGMENT:
-            packet = {name: value for name, value in packet.items() if name not in _PORTS_AND_TYPES}
-        for priority in self.descending:
-            hits = []
-            for shape, flows in self.priorities[priority].items():
-                hit = flows.get(tuple([packet.get(name, 0) & mask for name, mask in shape]))
+        """The flow that matches; OverlapError when two of one priority do. Every field of a packet is there."""
+        if packet["ip_frag"] & _FRAGMENT:
+            packet = {**packet, **_UNSEEN_IN_FRAGMENTS}
+        for shapes in self.descending:
+            found = None
+            for bits in shapes:
+                hit = bits.flows.get(bits.take(packet))
                 if hit is not None:
-                    hits.append(hit)
-            if len(hits) > 1:
-                raise OverlapError(f"{hits[0]} and {hits[1]} both match {_packet(packet)}")
-            if hits:
-                return hits[0]
+                    if found is not None:
+                        raise OverlapError(f"{found} and {hit} both match {_packet(packet)}")
+                    found = hit
+            if found is not None:
+                return found
         return None
 
     def flows(self) -> list[Flow]:
         """Every flow."""
-        return [flow for shapes in self.priorities.values() for flows in shapes.values() for flow in flows.values()]
+        return [flow for shapes in self.priorities.values() for bits in shapes.values() for flow in bits.flows.values()]
+
+
+Watch = Callable[[Table, Mapping[str, int], Flow | None], None]
+"""Hears of a lookup: the table, all fields of the packet as they are there, and the flow that was found."""
 
 
 class Switch:
@@ -213,11 +261,29 @@ class Switch:
     """
 
     def __init__(self, flows: Iterable[Flow]) -> None:
+        self.watch: Watch | None = None
+        """Is told of each lookup, when it is set."""
         self._tables: dict[int, _Index] = defaultdict(_Index)
         for flow in flows:
             before = self._tables[flow.table.id].put(flow)
             if before is not None:
                 raise OverlapError(f"{flow} would replace {before}")
+
+    def put(self, flow: Flow) -> Flow | None:
+        """Adds a flow; one of the same table, priority and match is replaced and returned."""
+        return self._tables[flow.table.id].put(flow)
+
+    def remove(self, flow: Flow) -> None:
+        """Takes away the flow of that table, priority and match; KeyError when there is none."""
+        self._tables[flow.table.id].remove(flow)
+
+    def find(self, table: Table, fields: Mapping[str, int]) -> Flow | None:
+        """The flow of a table that a packet with these fields meets; all others are 0."""
+        return self._tables[table.id].find({**_NOTHING, **fields})
+
+    def all_flows(self) -> list[Flow]:
+        """The flows of every table as they are now."""
+        return [flow for index in self._tables.values() for flow in index.flows()]
 
     def flows(self, table: Table) -> list[Flow]:
         """The flows of a table as they are now."""
@@ -229,7 +295,7 @@ class Switch:
         What is learned counts from the next packet on, as in Open vSwitch, where a packet is looked up
         in the tables as they were when it came.
         """
-        passage = _Passage(self._tables, dict(packet.items))
+        passage = _Passage(self._tables, dict(packet.items), self.watch)
         passage.enter(CLASSIFY, 0)
         if teach:
             for flow, limit in passage.taught:
@@ -246,9 +312,11 @@ class Switch:
 class _Passage:
     """One packet on its way through one switch."""
 
-    def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int]) -> None:
+    def __init__(self, tables: Mapping[int, _Index], packet: dict[str, int], watch: Watch | None) -> None:
         self.tables = tables
-        self.packet, self.unseen = seen(packet)
+        self.watch = watch
+        visible, self.unseen = seen(packet)
+        self.packet = {**_NOTHING, **visible}
         self.steps: list[tuple[Table, Flow | None]] = []
         self.outputs: list[Sent] = []
         self.copies: list[Copy] = []
@@ -261,6 +329,8 @@ class _Passage:
         while table is not None:
             flow = self.tables[table.id].find(self.packet) if table.id in self.tables else None
             self.steps.append((table, flow))
+            if self.watch is not None:
+                self.watch(table, self.packet, flow)
             table = None
             for action in flow.actions if flow is not None else ():
                 if isinstance(action, Goto):

@@ -98,6 +98,7 @@ def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
         for physical, bridge_ in wanted.exits
         if find(idl, "Bridge", bridge_) is None
     ]
+    problems += _misfits(idl, wanted, bridge)
     problems += [
         f"bridge {other.name} has the datapath id of our {BRIDGE}; give it another"
         for other in idl.tables["Bridge"].rows.values()
@@ -114,6 +115,25 @@ def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
             )
     session.transact(lambda idl, transaction: _write(idl, transaction, wanted))
     return (*problems, *_faults(bridge))
+
+
+def _misfits(idl: ovs.db.idl.Idl, wanted: Wanted, bridge: Any) -> Iterator[str]:
+    """What keeps bridges that are there from being connected: the other datapath, and two names for one bridge."""
+    here = wanted.datapath_type or (bridge.datapath_type if bridge is not None else "") or "system"
+    first: dict[str, str] = {}
+    for physical, name in wanted.exits:
+        there = find(idl, "Bridge", name)
+        kind = (there.datapath_type or "system") if there is not None else here
+        if kind != here:
+            yield (
+                f"bridge {name}, which leads to physical network '{physical}', has the {kind} datapath, {BRIDGE} the "
+                f"{here} one: no packet passes from one to the other; ovs-vsctl set bridge {name} datapath_type={here}"
+            )
+        if first.setdefault(name, physical) != physical:
+            yield (
+                f"bridge {name} is said to lead to physical networks '{first[name]}' and '{physical}'; "
+                f"overlayctl chassis-set {wanted.chassis.name} --bridge NETWORK=BRIDGE, a bridge for each"
+            )
 
 
 def withdraw(session: Session) -> None:
@@ -184,7 +204,7 @@ def _free(idl: ovs.db.idl.Idl, name: str) -> bool:
 
 def _ends(wanted: Wanted) -> Iterator[tuple[str, str, str]]:
     """The physical network, and the names of a bridge and of our port there, for both ends of each exit."""
-    for physical, bridge in wanted.exits:
+    for bridge, physical in {bridge: physical for physical, bridge in reversed(wanted.exits)}.items():
         yield physical, BRIDGE, f"overlay-to-{bridge}"
         yield physical, bridge, f"overlay-of-{bridge}"
 

@@ -68,7 +68,7 @@ def ports(draw: st.DrawFn, name: str, network: Network, mac: str, number: int) -
         draw(TRUTHS),
         draw(TRUTHS),
         ordered(draw(st.sets(st.sampled_from(("dhcp-server", "router"))))),
-        draw(st.none() | st.integers(0, 1 << 40)),
+        draw(st.none() | st.integers(0, 999_999_999)),
         description=draw(TEXT),
         external_ids=draw(PAIRS),
     )

@@ -152,7 +152,7 @@ def test_an_address_moves_at_once_and_a_normal_failover_is_nothing_strange() -> 
         assert ground.tell(at, VIP, at.mac or "", float(now))
         assert ground.known[VIP] == (at.mac, at.interface)
     assert [ground.strange.about(at) for at in (here, there)] == ["", ""], "the master died, and came back"
-    for now, at in enumerate((there, here) * 4, 3):
+    for now, at in enumerate((there, here) * 6, 3):
         ground.tell(at, VIP, at.mac or "", float(now))
     assert "two have one address" in ground.strange.about(here), "two masters"
     assert "two have one address" in ground.strange.about(there)
@@ -162,7 +162,7 @@ def test_a_shared_mac_that_is_at_two_places_to_and_fro_is_said_as_well() -> None
     one, two = port(1, Pair(VIP, VMAC)), port(2, Pair(VIP, VMAC))
     here, there = bound(one), bound(two, "h2")
     ground = Ground((here, there), (one, two))
-    for now in range(10):
+    for now in range(15):
         assert ground.tell((here, there)[now % 2], VIP, VMAC, float(now)), "its place counts"
     assert "two have one address" in ground.strange.about(here)
 
@@ -254,6 +254,9 @@ def test_a_copy_that_reached_us_counts_and_a_counter_that_began_anew_does() -> N
     assert len(ground.learned) == 1
     clock.packets = 0
     clock.pass_(30)
+    clock.packets = 3
+    clock.pass_(200)
+    assert len(ground.learned) == 1, "heard after the switch was started anew"
     clock.packets = 1
     clock.pass_(200)
     assert len(ground.learned) == 1, "heard after the switch was started anew"
@@ -270,6 +273,18 @@ def test_who_can_not_be_listened_to_does_not_age() -> None:
     clock.pass_(210)
     assert len(clock.asked) >= 3
     clock.pass_(60)
+    assert len(ground.learned) == 0
+
+
+def test_who_was_silent_for_longer_than_a_new_age_is_asked_first() -> None:
+    ground, clock = silent_ground()
+    clock.pass_(120)
+    ground.learned.set_age(16)
+    clock.look()
+    assert (len(clock.asked), len(ground.learned)) == (1, 1)
+    clock.pass_(6)
+    assert len(ground.learned) == 1
+    clock.pass_(6)
     assert len(ground.learned) == 0
 
 

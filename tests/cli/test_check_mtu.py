@@ -86,7 +86,7 @@ def test_a_declared_mtu_is_wrong_where_the_network_has_ports(
 @pytest.mark.usefixtures("three")
 def test_one_network_alone(run: Callable[..., str], refused: Callable[..., str]) -> None:
     run("net-add blue --tenant acme --vni 200 --encap gre --mtu 1400")
-    both, alone = run("check mtu"), run("check mtu --net blue")
+    both, alone = run("check mtu"), run("check mtu --network blue")
     assert "192.0.2.1-192.0.2.2  gre    9000      42        8958     blue" in both
     assert "192.0.2.1-192.0.2.2  vxlan  9000      50        8950     red" in both
     assert "h1-h3    192.0.2.1-192.0.2.3  gre    1500      42        1458     blue red" in both

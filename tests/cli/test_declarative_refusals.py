@@ -258,7 +258,7 @@ def faults(text: str | bytes) -> Iterator[str]:
             "8:42: networks.blue.physical: VLAN 0 of lan is that of network 'red' (line 6) already; expected another",
         ),
         (f"{PORTS}      w: {{mac: auto, may: [fly]}}", "8:28: networks.red.ports.w.may[0]: may 'fly' is unknown"),
-        (f"{PORTS}      w: {{mac: auto, flood-rate: x}}", "flood-rate 'x' is not a number; expected 0 or more"),
+        (f"{PORTS}      w: {{mac: auto, flood-rate: x}}", "flood-rate 'x' is not a number; expected 0..999999999"),
         (f"{PORTS}      w: {{mac: auto, parent: v}}", "8:30: networks.red.ports.w: no tag; expected one beside parent"),
         (f"{PORTS}      w: {{mac: auto, tag: 5}}", "8:27: networks.red.ports.w: no parent; expected one beside tag"),
         (f"{PORTS}      w: {{mac: auto, service-tag: true}}", "no parent; expected one beside service-tag"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from topologies.lab import Lab
 from topologies.wiring import VM_NIC
 
 _SEND = """
-import socket, sys
+import socket, sys, time
 out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 out.bind((sys.argv[1], 0))
-for line in open(sys.argv[2]):
+for number, line in enumerate(open(sys.argv[2])):
     out.send(bytes.fromhex(line))
+    if number % 100 == 99 and float(sys.argv[3]):
+        time.sleep(float(sys.argv[3]))
 """
 _NUMBERS = count(0x5EED0000)
 
@@ -46,17 +48,21 @@ def mark() -> bytes:
 
 def send(lab: Lab, vm: str, frame: Packet, times: int = 1, interface: str = VM_NIC) -> bytes:
     """Send a frame so many times; its mark."""
+    return send_all(lab, vm, [bytes(frame)] * times, interface)
+
+
+def send_all(lab: Lab, vm: str, frames: Iterable[bytes], interface: str = VM_NIC, pause: float = 0) -> bytes:
+    """Send frames, all with one mark, with a pause after each hundred; that mark."""
     number = mark()
-    whole = bytes(frame)
-    emit(lab, vm, whole + bytes(max(0, 60 - len(whole))) + number, times, interface)
+    emit(lab, vm, (frame.ljust(60, b"\0") + number for frame in frames), interface, pause)
     return number
 
 
-def emit(lab: Lab, vm: str, whole: bytes, times: int = 1, interface: str = VM_NIC) -> None:
-    """Send these octets so many times."""
+def emit(lab: Lab, vm: str, frames: Iterable[bytes], interface: str = VM_NIC, pause: float = 0) -> None:
+    """Send these octets as they are."""
     path = lab.directory / "out" / f"frames-{mark().hex()}"
-    path.write_text(f"{whole.hex()}\n" * times)
-    lab.run(vm, sys.executable, "-c", _SEND, interface, str(path))
+    path.write_text("".join(f"{frame.hex()}\n" for frame in frames))
+    lab.run(vm, sys.executable, "-c", _SEND, interface, str(path), str(pause), timeout=120)
     path.unlink()
 
 

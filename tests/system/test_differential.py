@@ -212,6 +212,7 @@ def witnesses(overlay: Overlay, chassis: str, compiled: Iterable[Flow]) -> Itera
             honest |= {"arp_op": 1, "arp_sha": mac, "arp_spa": ip}
         elif says.get("eth_type") == 0x86DD:
             honest |= {"ip_proto": 6, "nw_ttl": 255, "ipv6_src": link_local(mac), "nd_sll": mac, "nd_tll": mac}
+            honest |= {"nd_target": link_local(mac)}
         elif says.get("eth_type", 0x0800) == 0x0800:
             honest |= {"ip_proto": 6, "ip_src": ip}
         for octets in (0, 9000):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from flows.model import Chassis, Encap, Network, Vtep
-from tests.system.steps import eventually, fresh_name, problems, settle
+from tests.system.steps import eventually, fresh_name, problems, running, settle
+from topologies import gateway
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER, Topology, Vm
 
@@ -367,3 +368,14 @@ def test_tags_that_the_tunnel_carries_are_not_in_the_mtu() -> None:
         told = lab.run("web1", "ping", "-M", "do", "-c", "1", "-W", "2", "-s", "1468", "10.7.0.2", check=False).stdout
         assert "Frag needed and DF set (mtu = 1446)" in told
         assert lab.ping("web1", "10.7.0.2", options=("-M", "do", "-s", str(1446 - 28))).lost == 0
+
+
+def test_hosts_outside_of_the_overlay_are_told_too() -> None:
+    """They have the physical network's MTU, and nobody tells them of tunnels: untagged, and through their VLAN."""
+    with running(gateway.TOPOLOGY) as lab:
+        for source, size in (("printer", 1472), ("nas", 1468)):
+            eventually(lambda source=source: lab.ping(source, "web2", count=1).lost == 0)
+            options = ("-M", "do", "-c", "1", "-W", "2", "-s", str(size))
+            told = lab.run(source, "ping", *options, "10.0.0.2", check=False).stdout
+            assert "From 10.0.0.2 icmp_seq=1 Frag needed and DF set (mtu = 1450)" in told, source
+            assert lab.ping(source, "web2", options=("-M", "do", "-s", "1422")).lost == 0

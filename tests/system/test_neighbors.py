@@ -98,7 +98,7 @@ def answered(lab: Lab, vm: str, ip: str) -> tuple[str, ...]:
     if ":" not in ip:
         return lab.arping(vm, ip).macs
     lab.run(vm, "ip", "-6", "neigh", "flush", "dev", VM_NIC)
-    lab.run(vm, "ping", "-c", "1", "-W", "1", ip, check=False)
+    lab.run(vm, "ping", "-c", "1", "-W", "0.2", ip, check=False)
     found = lab.run(vm, "ip", "-6", "neigh", "show", ip, "dev", VM_NIC).stdout
     return tuple(re.findall(r"lladdr (\S+)", found))
 

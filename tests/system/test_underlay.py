@@ -138,7 +138,7 @@ def said(mac: str, dst: str = ALL) -> Packet:
 def inject(lab: Lab, frame: Packet) -> bytes:
     """Send a tunnel packet three times into the underlay; the mark within its inner frame."""
     mark = crafted.mark()
-    crafted.emit(lab, UNDERLAY, bytes(frame / Raw(mark)), 3, "underlay")
+    crafted.emit(lab, UNDERLAY, [bytes(frame / Raw(mark))] * 3, "underlay")
     return mark
 
 

@@ -274,7 +274,7 @@ def _port(row: Fields, name: str, network: str, plan: ipam.Plan | None, taken: d
         row.one("security", checks.truth),
         row.one("enabled", checks.truth),
         values(row.many("may", checks.may)),
-        row.one("flood-rate", checks.number("flood-rate", 0)),
+        row.one("flood-rate", checks.number("flood-rate", 0, 999_999_999)),
         *_behind(row),
         *_beside(row),
     )

@@ -41,7 +41,7 @@ LOOK: Final = (
         "check:check",
         (
             arg("what", nargs="?", choices=("mtu",), help="mtu: what each pair of chassis carries; else all"),
-            arg("--net", metavar="NETWORK", help="with mtu, only this network", complete="Network"),
+            arg("--net", "--network", metavar="NETWORK", help="with mtu, only this network", complete="Network"),
         ),
         examples=("check", "check --format json", "check mtu --net red", "check > /dev/null || overlayctl show"),
         epilog="Wrong are: an alarm, what show lists under Problems, and addresses outside of the subnets.\n"
