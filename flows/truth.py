@@ -266,14 +266,19 @@ def truth(known: Declared, chassis: str, fields: Fields, seen: Mapping[tuple[str
 
 def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tuple[Fate, ...]:
     """The same; nothing is learned of a MAC whose place is declared, nor from what is forged."""
+    mac = fields["eth_src"]
     return tuple(
         replace(fate, learns=False)
-        if fate.network is None
-        or fields["eth_src"] in known.segments[fate.network].macs
-        or (fate.reasons or frozenset()) & FORGED
+        if fate.network is None or _is_placed(known, known.segments[fate.network], mac) or (fate.reasons or set()) & FORGED
         else fate
         for fate in fates
     )
+
+
+def _is_placed(known: Declared, segment: Segment, mac: int) -> bool:
+    """Whether a MAC is declared, at a place that every chassis with members has a way to."""
+    holders = segment.macs.get(mac, ())
+    return any(all(known.reaches(each.chassis, holder.chassis) for each in segment.members) for holder in holders)
 
 
 def _popped(frame: dict[str, int]) -> dict[str, int]:
