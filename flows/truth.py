@@ -799,7 +799,7 @@ def _from_tunnel(
         for (here, other), ways in known.reach.items()
         if here == chassis and other != chassis
         for encap, _, there in ways
-        if address(there.ip) == (4 if family == "tun_" else 6, source) and fields["in_port"] in _entries(encap, there.ip)
+        if address(there.ip) == (4 if family == "tun_" else 6, source) and fields["in_port"] in _entries(encap)
     }
     foreign = frozenset({Kind.DROP_PROBE if not vni else Kind.DROP_FOREIGN_TUNNEL})
     if segment is None or not senders:
@@ -826,13 +826,9 @@ def _from_tunnel(
     return fates
 
 
-def _entries(encap: Encap, ip: str) -> tuple[int, ...]:
-    """The tunnel ports by which packets of a VTEP come in; GRE over IPv6 by whichever a datapath chooses."""
-    return tuple(
-        tunnel.ofport
-        for tunnel in TUNNELS
-        if tunnel.encap is encap and (not is_ipv4(ip) or tunnel.type != "ip6gre")
-    )
+def _entries(encap: Encap) -> tuple[int, ...]:
+    """The tunnel ports by which packets of an encap come in; GRE by whichever a datapath chooses."""
+    return tuple(tunnel.ofport for tunnel in TUNNELS if tunnel.encap is encap)
 
 
 def _lives(known: Declared, segment: Segment, mac: int, senders: set[str], local: list[Member]) -> bool | None:

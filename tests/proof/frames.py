@@ -411,7 +411,7 @@ def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
         family = "tun_" if is_ipv4(local.ip) else "tun_ipv6_"
         for tunnel in TUNNELS:
             for ip in sources:
-                if is_ipv4(ip) == is_ipv4(local.ip) and not (is_ipv4(ip) and tunnel.type == "ip6gre"):
+                if is_ipv4(ip) == is_ipv4(local.ip):
                     ends = {f"{family}src": address(ip)[1], f"{family}dst": address(local.ip)[1]}
                     yield f"{tunnel.name} from {ip}", {"in_port": tunnel.ofport, **ends}
 

@@ -45,6 +45,7 @@ _CLASSES = (
     "reserved 01:80:c2:00:00:0e", "nobody's MAC", "gratuitous ARP",
 )  # fmt: skip
 _SAMPLE = 400
+_TIMES = 6
 _LISTEN = """
 import select, socket, sys
 PACKET_OUTGOING = 4
@@ -169,44 +170,58 @@ class Sent:
 
 
 def test_real_packets(lab: Lab, overlay: Overlay, installed: dict[str, list[Flow]]) -> None:
-    """Of each class several pairs: who must receive the frame does, once, and nobody else."""
+    """Of each class several pairs: who must receive the frame does, and nobody else, however often it is sent.
+
+    A userspace tunnel loses what it carries first, while it looks for its other end; so what did not arrive is sent anew.
+    """
     frames = _sample(Bench(overlay, installed))
     places = {(each.chassis, each.interface): each.ofport for each in tenants.PLUGS}
-    arrived: dict[int, Counter[tuple[str, int]]] = {number: Counter() for number in range(len(frames))}
+    arrived: list[Counter[tuple[str, int]]] = [Counter() for _ in frames]
+    times = 0
     with contextlib.ExitStack() as stack:
         listening = {}
         for chassis in ("h1", "h2", "h3"):
             names = [each.interface for each in tenants.PLUGS if each.chassis == chassis]
-            running = stack.enter_context(lab.background(chassis, sys.executable, "-c", _LISTEN, *names))
-            running.wait_for("listening")
-            listening[chassis] = running
-        for number, each in enumerate(frames):
-            marked = each.frame + bytes(max(0, 60 - len(each.frame))) + b"\xa5\x5a\x5a\xa5" + number.to_bytes(4, "big")
-            path = lab.directory / "out" / f"frames-{each.chassis}.json"
-            lines = json.loads(path.read_text()) if path.exists() else []
-            path.write_text(json.dumps([*lines, (each.interface, marked.hex())]))
-        for chassis in ("h1", "h2", "h3"):
-            lab.run(chassis, sys.executable, "-c", _SEND, str(lab.directory / "out" / f"frames-{chassis}.json"))
-        time.sleep(1)
-        for chassis, running in listening.items():
-            for line in running.output().splitlines():
-                if line != "listening":
+            listening[chassis] = stack.enter_context(lab.background(chassis, sys.executable, "-c", _LISTEN, *names))
+            listening[chassis].wait_for("listening")
+        left = list(range(len(frames)))
+        while left and times < _TIMES:
+            times += 1
+            _send(lab, frames, left)
+            time.sleep(1)
+            for counted in arrived:
+                counted.clear()
+            for chassis, running in listening.items():
+                for line in running.output().splitlines()[1:]:
                     interface, number = line.split()
                     arrived[int(number)][chassis, places[chassis, interface]] += 1
-    wrong = []
-    for number, each in enumerate(frames):
-        got = arrived[number]
-        if not any(_agrees(got, fate) for fate in each.fates):
-            wrong.append(f"{each.name}: {dict(got)}")
-    assert wrong == []
-    assert sum(bool(got) for got in arrived.values()) > len(frames) / 4
-    assert sum(not got for got in arrived.values()) > len(frames) / 4
+            left = [number for number, each in enumerate(frames) if not _agrees(arrived[number], each.fates, times)]
+    assert [f"{frames[number].name}: {dict(arrived[number])}" for number in left] == []
+    assert sum(map(bool, arrived)) > len(frames) / 4
+    assert sum(not got for got in arrived) > len(frames) / 4
 
 
-def _agrees(got: Counter[tuple[str, int]], fate: Fate) -> bool:
-    must = {(each.chassis, each.ofport) for each in fate.must}
-    may = {(each.chassis, each.ofport) for each in fate.may}
-    return must <= set(got) <= must | may and set(got.values()) <= {1}
+def _send(lab: Lab, frames: list[Sent], numbers: list[int]) -> None:
+    """Frames out of their interfaces, each with its number at the end."""
+    lines: dict[str, list[tuple[str, str]]] = {}
+    for number in numbers:
+        each = frames[number]
+        whole = each.frame + bytes(max(0, 60 - len(each.frame))) + b"\xa5\x5a\x5a\xa5" + number.to_bytes(4, "big")
+        lines.setdefault(each.chassis, []).append((each.interface, whole.hex()))
+    for chassis, sent_there in lines.items():
+        path = lab.directory / "out" / f"frames-{chassis}.json"
+        path.write_text(json.dumps(sent_there))
+        lab.run(chassis, sys.executable, "-c", _SEND, str(path))
+
+
+def _agrees(got: Counter[tuple[str, int]], fates: tuple[Fate, ...], times: int) -> bool:
+    """Whether who received a frame, sent so often at the most, is who must and may."""
+    for fate in fates:
+        must = {(each.chassis, each.ofport) for each in fate.must}
+        may = {(each.chassis, each.ofport) for each in fate.may}
+        if must <= set(got) <= must | may and all(number <= times for number in got.values()):
+            return True
+    return False
 
 
 def _sample(bench: Bench) -> list[Sent]:
