@@ -109,7 +109,6 @@ class Member:
             for (family, number), mask, pair in self.pairs
         )
 
-
     def sends_from(self, mac: int, address: Address) -> bool:
         """Whether its packets may be from an address, with this MAC: its own and those it shares with any of the two.
 
@@ -269,7 +268,9 @@ def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tupl
     mac = fields["eth_src"]
     return tuple(
         replace(fate, learns=False)
-        if fate.network is None or _is_placed(known, known.segments[fate.network], mac) or (fate.reasons or set()) & FORGED
+        if fate.network is None
+        or _is_placed(known, known.segments[fate.network], mac)
+        or (fate.reasons or set()) & FORGED
         else fate
         for fate in fates
     )
@@ -315,7 +316,9 @@ class _Verdict:
     may: set[Kind]
 
 
-def _from_port(known: Declared, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot]) -> tuple[Fate, ...]:
+def _from_port(
+    known: Declared, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot]
+) -> tuple[Fate, ...]:
     segment = known.segments[member.binding.network]
     name = segment.network.name
     verdict = _Verdict(_of_no_tenant(frame), set())
@@ -504,7 +507,13 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
 
 
 def _onward(
-    known: Declared, segment: Segment, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot], *, tagged: bool
+    known: Declared,
+    segment: Segment,
+    member: Member,
+    frame: Fields,
+    seen: Mapping[tuple[str, int], Spot],
+    *,
+    tagged: bool,
 ) -> tuple[Fate, ...]:
     """What becomes of what a port may send: it is answered, or it goes on."""
     onward = _forwarded(known, segment, member, frame, seen)
@@ -532,13 +541,18 @@ def _onward(
         # What can't be answered but by the neighbor itself may be left to it.
         return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
     if found is None:
-        return tuple(_unanswered(known, segment, member, frame, fates, told)) if group or probe else tuple(
-            [*fates, *_unanswered(known, segment, member, frame, fates, told)]
+        return (
+            tuple(_unanswered(known, segment, member, frame, fates, told))
+            if group or probe
+            else tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
         )
     own = {mac, frame.get("arp_sha", mac)}
     if found in own and len(own) == 1:
         return tuple(fates)
-    answers = [Fate(segment.network.name, frozenset({each}), told=told) for each in _answers(segment, member, frame, asked, found)]
+    answers = [
+        Fate(segment.network.name, frozenset({each}), told=told)
+        for each in _answers(segment, member, frame, asked, found)
+    ]
     if asked[0] == 6 and not frame.get("nd_sll", 0):
         return tuple(fates)
     return tuple(answers) if group and not mine and found not in own else (*answers, *fates)
@@ -760,7 +774,9 @@ def _link_scope(target: int) -> bool | None:
     """Whether a group is one of those of the links themselves; None: one may see it so or so."""
     if target == BROADCAST or target >> 8 == 0x01005E0000 or target >> 24 == 0x3333FF or target == 0x333300000001:
         return True
-    return None if target >> 8 == 0x3333000000 or target >> 24 not in (0x01005E,) and target >> 32 != 0x3333 else False
+    return (
+        None if target >> 8 == 0x3333000000 or (target >> 24 not in (0x01005E,) and target >> 32 != 0x3333) else False
+    )
 
 
 def _flooded(known: Declared, segment: Segment, member: Member, frame: Fields, others: Iterable[Member]) -> Fate:
