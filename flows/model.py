@@ -53,9 +53,9 @@ def tunnel_to(encap: Encap, ip: str) -> TunnelPort:
 def tunnels_from(encap: Encap, ip: str) -> tuple[TunnelPort, ...]:
     """The tunnel ports by which packets of a VTEP may come in.
 
-    The userspace datapath hands GRE over IPv6 to whichever of the two GRE ports it was given first.
+    The userspace datapath hands all GRE, of either family, to whichever of the two GRE ports it was given first.
     """
-    return (GRE, GRE6) if encap is Encap.GRE and not is_ipv4(ip) else (tunnel_to(encap, ip),)
+    return (GRE, GRE6) if encap is Encap.GRE else (tunnel_to(encap, ip),)
 
 
 def vni(written: int | str) -> int:

@@ -529,7 +529,7 @@ def _through(
     if tunnel not in arrives or tunnel.encap not in local.encaps & remote.encaps:
         return None
     return there.name, sent.on_wire().but(
-        in_port=(arrives[0] if len(arrives) == 1 else gre6).ofport,
+        in_port=(gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,
         tun_id=sent["tun_id"] & _KEY_MASK[tunnel.encap],
         **{family + "src": local.ip, family + "dst": remote.ip},
     )

@@ -109,7 +109,6 @@ class Member:
             for (family, number), mask, pair in self.pairs
         )
 
-
     def sends_from(self, mac: int, address: Address) -> bool:
         """Whether its packets may be from an address, with this MAC: its own and those it shares with any of the two.
 
@@ -266,14 +265,21 @@ def truth(known: Declared, chassis: str, fields: Fields, seen: Mapping[tuple[str
 
 def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tuple[Fate, ...]:
     """The same; nothing is learned of a MAC whose place is declared, nor from what is forged."""
+    mac = fields["eth_src"]
     return tuple(
         replace(fate, learns=False)
         if fate.network is None
-        or fields["eth_src"] in known.segments[fate.network].macs
-        or (fate.reasons or frozenset()) & FORGED
+        or _is_placed(known, known.segments[fate.network], mac)
+        or (fate.reasons or set()) & FORGED
         else fate
         for fate in fates
     )
+
+
+def _is_placed(known: Declared, segment: Segment, mac: int) -> bool:
+    """Whether a MAC is declared, at a place that every chassis with members has a way to."""
+    holders = segment.macs.get(mac, ())
+    return any(all(known.reaches(each.chassis, holder.chassis) for each in segment.members) for holder in holders)
 
 
 def _popped(frame: dict[str, int]) -> dict[str, int]:
@@ -310,7 +316,9 @@ class _Verdict:
     may: set[Kind]
 
 
-def _from_port(known: Declared, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot]) -> tuple[Fate, ...]:
+def _from_port(
+    known: Declared, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot]
+) -> tuple[Fate, ...]:
     segment = known.segments[member.binding.network]
     name = segment.network.name
     verdict = _Verdict(_of_no_tenant(frame), set())
@@ -499,7 +507,13 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
 
 
 def _onward(
-    known: Declared, segment: Segment, member: Member, frame: Fields, seen: Mapping[tuple[str, int], Spot], *, tagged: bool
+    known: Declared,
+    segment: Segment,
+    member: Member,
+    frame: Fields,
+    seen: Mapping[tuple[str, int], Spot],
+    *,
+    tagged: bool,
 ) -> tuple[Fate, ...]:
     """What becomes of what a port may send: it is answered, or it goes on."""
     onward = _forwarded(known, segment, member, frame, seen)
@@ -527,13 +541,18 @@ def _onward(
         # What can't be answered but by the neighbor itself may be left to it.
         return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
     if found is None:
-        return tuple(_unanswered(known, segment, member, frame, fates, told)) if group or probe else tuple(
-            [*fates, *_unanswered(known, segment, member, frame, fates, told)]
+        return (
+            tuple(_unanswered(known, segment, member, frame, fates, told))
+            if group or probe
+            else tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
         )
     own = {mac, frame.get("arp_sha", mac)}
     if found in own and len(own) == 1:
         return tuple(fates)
-    answers = [Fate(segment.network.name, frozenset({each}), told=told) for each in _answers(segment, member, frame, asked, found)]
+    answers = [
+        Fate(segment.network.name, frozenset({each}), told=told)
+        for each in _answers(segment, member, frame, asked, found)
+    ]
     if asked[0] == 6 and not frame.get("nd_sll", 0):
         return tuple(fates)
     return tuple(answers) if group and not mine and found not in own else (*answers, *fates)
@@ -755,7 +774,9 @@ def _link_scope(target: int) -> bool | None:
     """Whether a group is one of those of the links themselves; None: one may see it so or so."""
     if target == BROADCAST or target >> 8 == 0x01005E0000 or target >> 24 == 0x3333FF or target == 0x333300000001:
         return True
-    return None if target >> 8 == 0x3333000000 or target >> 24 not in (0x01005E,) and target >> 32 != 0x3333 else False
+    return (
+        None if target >> 8 == 0x3333000000 or (target >> 24 not in (0x01005E,) and target >> 32 != 0x3333) else False
+    )
 
 
 def _flooded(known: Declared, segment: Segment, member: Member, frame: Fields, others: Iterable[Member]) -> Fate:
@@ -794,7 +815,7 @@ def _from_tunnel(
         for (here, other), ways in known.reach.items()
         if here == chassis and other != chassis
         for encap, _, there in ways
-        if address(there.ip) == (4 if family == "tun_" else 6, source) and fields["in_port"] in _entries(encap, there.ip)
+        if address(there.ip) == (4 if family == "tun_" else 6, source) and fields["in_port"] in _entries(encap)
     }
     foreign = frozenset({Kind.DROP_PROBE if not vni else Kind.DROP_FOREIGN_TUNNEL})
     if segment is None or not senders:
@@ -821,13 +842,9 @@ def _from_tunnel(
     return fates
 
 
-def _entries(encap: Encap, ip: str) -> tuple[int, ...]:
-    """The tunnel ports by which packets of a VTEP come in; GRE over IPv6 by whichever a datapath chooses."""
-    return tuple(
-        tunnel.ofport
-        for tunnel in TUNNELS
-        if tunnel.encap is encap and (not is_ipv4(ip) or tunnel.type != "ip6gre")
-    )
+def _entries(encap: Encap) -> tuple[int, ...]:
+    """The tunnel ports by which packets of an encap come in; GRE by whichever a datapath chooses."""
+    return tuple(tunnel.ofport for tunnel in TUNNELS if tunnel.encap is encap)
 
 
 def _lives(known: Declared, segment: Segment, mac: int, senders: set[str], local: list[Member]) -> bool | None:

@@ -32,8 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--topologies", type=int, default=0, metavar="N", help="N random overlays instead")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first of their numbers (default: 0)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)")
-    parser.add_argument("--mutations", action="store_true", help="every mutant of every flow of the eight tenants instead")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+    )
+    parser.add_argument(
+        "--mutations", action="store_true", help="every mutant of every flow of the eight tenants instead"
+    )
     parser.add_argument("--sample", type=int, metavar="N", help="so many mutants, by the seed, instead of all")
     args = parser.parse_args(argv)
     # What is proven, and how, belongs to the tests; they are beside this package, not installed with it.
@@ -124,7 +128,9 @@ def _mutations(seed: int, sample: int | None) -> tuple[str, list[str]]:
         print(f"  {len(same):5} do what the flow does: {why}")
     noticed = result.altered - len(result.unexplained)
     share = 100 * noticed / max(1, result.altered)
-    said = f"{len(tried)} mutants, {result.altered} of which do something else; {noticed} of them noticed ({share:.2f} %)"
+    said = (
+        f"{len(tried)} mutants, {result.altered} of which do something else; {noticed} of them noticed ({share:.2f} %)"
+    )
     return said, [f"not noticed: {mutant}" for mutant in result.unexplained] if share < 99 else []
 
 

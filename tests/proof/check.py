@@ -45,7 +45,9 @@ class Bench:
         """A packet into a chassis."""
         return journey(self.switches, self.overlay.chassis, chassis, packet, teach=teach)
 
-    def fates(self, chassis: str, packet: Packet, seen: Mapping[tuple[str, int], Spot] = NOBODY_SEEN) -> tuple[Fate, ...]:
+    def fates(
+        self, chassis: str, packet: Packet, seen: Mapping[tuple[str, int], Spot] = NOBODY_SEEN
+    ) -> tuple[Fate, ...]:
         """What may become of it."""
         if seen:
             return truth(self.known, chassis, dict(packet.items), seen)
@@ -140,5 +142,11 @@ def _shown(each: Received) -> str:
 
 
 def _instead(each: Received, fate: Fate) -> str:
-    there = [dict(other.frame) for other in (*fate.must, *fate.may) if (other.chassis, other.ofport) == (each.chassis, each.ofport)]
-    return f"; there {there} is" if there else f"; {sorted({(o.chassis, o.ofport) for o in (*fate.must, *fate.may)})} are"
+    there = [
+        dict(other.frame)
+        for other in (*fate.must, *fate.may)
+        if (other.chassis, other.ofport) == (each.chassis, each.ofport)
+    ]
+    return (
+        f"; there {there} is" if there else f"; {sorted({(o.chassis, o.ofport) for o in (*fate.must, *fate.may)})} are"
+    )

@@ -22,6 +22,8 @@ NODES = mac_number("33:33:00:00:00:01")
 ALL_NODES = address("ff02::1")[1]
 LARGE = 9014
 SMALL_ENOUGH = 1300
+_EDGES = (1344, 1345, 1352, 1353, 1464, 1465, 1472, 1473)
+"""What just goes through the tunnels of an underlay of 1400 and of 1500 octets, and one octet more."""
 _PRESENT = 0x1000
 _GROUPS = {
     "mDNS": "01:00:5e:00:00:fb",
@@ -132,6 +134,8 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
     yield "IPv6", ipv6(mac, their, ip6, their6)
     yield "other than IP", {"eth_src": mac, "eth_dst": their, "eth_type": 0x88B5}
     yield "IPv4 that fits", ipv4(mac, their, ip4, their4, octets=SMALL_ENOUGH)
+    for number in _EDGES:
+        yield f"IPv4 of {number} octets", ipv4(mac, their, ip4, their4, octets=number)
     yield "IPv4 too large", ipv4(mac, their, ip4, their4, octets=LARGE)
     yield "IPv6 too large", ipv6(mac, their, ip6, their6, octets=LARGE)
     yield "ARP request", arp(mac, ip4, their4)
@@ -205,8 +209,9 @@ def of_port(one: Binding) -> Iterator[Named]:
         yield name, {"eth_src": mac, "eth_dst": mac_number(group), "eth_type": 0x88B5}
     for group in _RESERVED:
         yield f"reserved {group}", {"eth_src": mac, "eth_dst": mac_number(group), "eth_type": 0x88B5}
-        yield f"reserved {group} with a tag", tagged(
-            {"eth_src": mac, "eth_dst": mac_number(group), "eth_type": 0x88B5}, 5
+        yield (
+            f"reserved {group} with a tag",
+            tagged({"eth_src": mac, "eth_dst": mac_number(group), "eth_type": 0x88B5}, 5),
         )
     yield "group as source", ipv4(mac | 1 << 40, BROADCAST, ip4, 0xFFFFFFFF)
     yield "group as source, unicast", ipv4(mac | 1 << 40, NOBODY, ip4, STRANGE4)
@@ -257,7 +262,10 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "advertisement from afar, link-local, no option", advertisement(mac, link_local(mac)[1], nw_ttl=64, nd_tll=0)
     yield "advertisement, link-local, no option", advertisement(mac, link_local(mac)[1], nd_tll=0)
     yield "advertisement, nobody's address, no option", advertisement(mac, ip6, nd_target=STRANGE6, nd_tll=0)
-    yield "to who asks for the controller", {"eth_src": mac, "eth_dst": mac_number("0e:00:00:00:00:01"), "eth_type": 0x88B5}
+    yield (
+        "to who asks for the controller",
+        {"eth_src": mac, "eth_dst": mac_number("0e:00:00:00:00:01"), "eth_type": 0x88B5},
+    )
     yield "solicitation that is not read", icmpv6(mac, NODES, ip6, ALL_NODES, 135)
     yield "DAD, own address", solicitation(mac, 0, ip6)
     yield "DAD, nobody's address", solicitation(mac, 0, STRANGE6)
@@ -365,7 +373,10 @@ def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
         for hops in (255, 64):
             said = {"nd_tll": option, "nw_ttl": hops}
             yield f"{name}, advertisement, {option:x} {hops}", advertisement(mac, own, **said)
-            yield f"{name}, advertisement of the other, {option:x} {hops}", advertisement(mac, link_local(other)[1], **said)
+            yield (
+                f"{name}, advertisement of the other, {option:x} {hops}",
+                advertisement(mac, link_local(other)[1], **said),
+            )
             asked = {"nd_sll": option, "nw_ttl": hops}
             yield f"{name}, solicitation, {option:x} {hops}", solicitation(mac, own, STRANGE6, **asked)
 
@@ -411,7 +422,7 @@ def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
         family = "tun_" if is_ipv4(local.ip) else "tun_ipv6_"
         for tunnel in TUNNELS:
             for ip in sources:
-                if is_ipv4(ip) == is_ipv4(local.ip) and not (is_ipv4(ip) and tunnel.type == "ip6gre"):
+                if is_ipv4(ip) == is_ipv4(local.ip):
                     ends = {f"{family}src": address(ip)[1], f"{family}dst": address(local.ip)[1]}
                     yield f"{tunnel.name} from {ip}", {"in_port": tunnel.ofport, **ends}
 

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from flows.flow import Flow, Output, SetField
+from flows.fields import FIELDS
+from flows.flow import Controller, Flow, Output, SetField
 from flows.model import TUNNELS
 from flows.simulate import Switch
-from flows.tables import CLASSIFY, FDB, GUARD, ORIGIN, OUTPORT, TOLD_TABLE, Kind, Table
+from flows.tables import CLASSIFY, FDB, GUARD, NOTICE, ORIGIN, OUTPORT, TOLD_TABLE, Kind, Table
 from flows.text import text
 from flows.truth import mac_number
 from tests.proof.check import Bench
@@ -107,10 +108,7 @@ def mutants(bench: Bench, known: Met) -> Iterator[Mutant]:
             yield Mutant(chassis, flow, "deleted", None)
             yield from _outputs(chassis, flow, ports)
             yield from _vnis(chassis, flow, vnis)
-            below = [
-                each.priority for each in visits.flows
-                if each.priority < flow.priority and each.actions != flow.actions and _overlap(flow, each)
-            ]  # fmt: skip
+            below = _rivals(bench.switches[chassis], visits, flow)
             if below:
                 yield Mutant(chassis, flow, "a lower priority", replace(flow, priority=max(0, max(below) - 1)))
             for name, _, _ in flow.match:
@@ -128,6 +126,23 @@ def _needs(name: str) -> frozenset[str]:
     if name in ("nd_target", "nd_sll", "nd_tll"):
         return frozenset({"eth_type", "ip_proto", "icmpv6_type"})
     return frozenset()
+
+
+def _rivals(switch: Switch, visits: Visits, flow: Flow) -> set[int]:
+    """The priorities of what would be met in a flow's place, and does something else."""
+    switch.remove(flow)
+    try:
+        found = {
+            switch.find(flow.table, dict(zip(visits.fields, state, strict=True))) for state in visits.met.get(flow, ())
+        }
+    finally:
+        switch.put(flow)
+    return {each.priority for each in found if each is not None and _deeds(each) != _deeds(flow)}
+
+
+def _deeds(flow: Flow) -> tuple[object, ...]:
+    """What a flow does, but for the meter of its copies."""
+    return tuple(replace(each, meter=0) if isinstance(each, Controller) else each for each in flow.actions)
 
 
 def _outputs(chassis: str, flow: Flow, ports: list[int]) -> Iterator[Mutant]:
@@ -224,13 +239,31 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
     flow, lost = mutant.original, mutant.what.removesuffix(" not matched")
     match = {name: value for name, value, _ in flow.match}
     visits = known[mutant.chassis, flow.table.id]
+    if flow not in visits.met:
+        return "a net under what should not happen: nothing that was sent gets there"
+    if mutant.flow is None and _replaced(bench.switches[mutant.chassis], visits, flow):
+        return "what is met instead is of the same kind and does the same"
     if lost == mutant.what:
         return ""
     assert mutant.flow is not None
     taken = {visits.states[state][0] for state in _widened(visits, mutant.flow)} - {flow}
-    if taken and all(each is not None and each.actions == flow.actions for each in taken):
-        return "what it takes over met the same actions before"
     switch = bench.switches[mutant.chassis]
+    if all(
+        each is not None and _deeds(each) == _deeds(flow) for each in taken | _otherwise(switch, visits, flow, lost)
+    ):
+        return "what it takes over met the same actions before"
+    if lost == "eth_dst" and flow.kind in (Kind.ASK_GATEWAY, Kind.DROP_UNKNOWN_NEIGHBOR):
+        return "what becomes of a request by unicast for an address that nobody has is left open"
+    if lost == ORIGIN and flow.kind is Kind.MEASURE:
+        return "split horizon has dropped what came by a tunnel"
+    if lost == "in_port" and flow.kind is Kind.TELL:
+        ways = {
+            dict((name, value) for name, value, _ in each.match).get("in_port")
+            for each in switch.flows(NOTICE)
+            if each.kind is Kind.NOTICE and ("metadata", match["metadata"], None) in each.match
+        }
+        if ways == {match["in_port"]}:
+            return "nothing of another port is told in this network"
     tunnels = {tunnel.ofport for tunnel in TUNNELS}
     if lost == "metadata" and "in_port" in match and match["in_port"] not in tunnels:
         vnis = {
@@ -252,12 +285,40 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
     if flow.table.name in ("claim", "discovery", "notice") and {"metadata", "eth_src", "in_port"} <= match.keys():
         members = {each.ofport for each in bench.overlay.bindings if each.chassis == mutant.chassis}
         here = {"metadata": match["metadata"], "in_port": match["in_port"], "eth_src": match["eth_src"]}
-        if lost == "in_port" and [port for port in members if _guarded(switch, here | {"in_port": port})] == [match["in_port"]]:
+        if lost == "in_port" and [port for port in members if _guarded(switch, here | {"in_port": port})] == [
+            match["in_port"]
+        ]:
             return "the guard lets no other port send from this MAC"
         macs = {mac_number(mac) for each in bench.overlay.bindings for mac in (*each.macs, *each.shared)} | {STRANGER}
-        if lost == "eth_src" and [mac for mac in macs if _guarded(switch, here | {"eth_src": mac})] == [match["eth_src"]]:
+        if lost == "eth_src" and [mac for mac in macs if _guarded(switch, here | {"eth_src": mac})] == [
+            match["eth_src"]
+        ]:
             return "the guard lets the port send from this MAC alone"
     return ""
+
+
+def _replaced(switch: Switch, visits: Visits, flow: Flow) -> bool:
+    """Whether without the flow another one of its kind does the same to all that meets it."""
+    switch.remove(flow)
+    try:
+        found = [switch.find(flow.table, dict(zip(visits.fields, state, strict=True))) for state in visits.met[flow]]
+    finally:
+        switch.put(flow)
+    return all(each is not None and each.kind is flow.kind and _deeds(each) == _deeds(flow) for each in found)
+
+
+def _otherwise(switch: Switch, visits: Visits, flow: Flow, lost: str) -> set[Flow | None]:
+    """What is met by packets that differ from those of the flow in the lost field alone: with each value that counts."""
+    values = {value for each in visits.flows for name, value, _ in each.match if name == lost} | {0, 3, STRANGER}
+    found: set[Flow | None] = set()
+    for state in visits.met.get(flow, ())[:20]:
+        fields = dict(zip(visits.fields, state, strict=True))
+        for value in sorted(values):
+            if value >> FIELDS[lost].bits == 0 and value != fields[lost]:
+                other = switch.find(flow.table, fields | {lost: value})
+                if other is None or other.priority <= flow.priority:
+                    found.add(other)
+    return found - {flow}
 
 
 def _guarded(switch: Switch, fields: dict[str, int]) -> bool:

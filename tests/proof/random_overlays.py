@@ -49,7 +49,9 @@ def overlay(seed: int) -> Overlay:
             parents = [each for each in ports.values() if each.parent is None and each.network != network.name]
             if parents and chance.random() < 0.25:
                 behind = chance.choice(parents).name
-                port = replace(port, parent=behind, tag=10 * number + network.vni % 10, service_tag=chance.random() < 0.3)
+                port = replace(
+                    port, parent=behind, tag=10 * number + network.vni % 10, service_tag=chance.random() < 0.3
+                )
             else:
                 plug(at, iface_id=port.name)
                 if chance.random() < 0.1:

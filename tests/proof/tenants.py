@@ -5,6 +5,7 @@ VXLAN and GRE, over IPv4 and IPv6; h3 has no VXLAN over IPv4, so each pair of ch
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Final
 
@@ -110,7 +111,7 @@ def _plugs() -> tuple[Plug, ...]:
     plug("h1", vni="5008", attached_mac="02:00:00:00:00:0a", overlay_ip="10.0.0.10")
     plug("h2", trunk="100=5002,101=5007")
     plug("h3", vni="5003", trunk="7=5005")
-    plug("h3", iface_id="plain8")  # it is moving
+    plug("h1", iface_id="plain8")  # it is moving there from h3
     plug("h2", vni="5001")
     return tuple(plugs)
 
@@ -121,7 +122,7 @@ PLUGS: Final = _plugs()
 def overlay(plugs: tuple[Plug, ...] = PLUGS) -> Overlay:
     """The overlay with its plugs; where there are ofports from."""
     networks = {each.name: each for each in NETWORKS}
-    bound = bind(networks, PORTS, plugs, {"plain8": ("h1", _interface(plugs, "h1", "plain8"))})
+    bound = bind(networks, PORTS, plugs, {"plain8": ("h3", _interface(plugs, "h3", "plain8"))})
     return Overlay({each.name: each for each in CHASSIS}, networks, bound.bindings)
 
 
@@ -142,3 +143,45 @@ def with_neighbors(overlay: Overlay) -> Overlay:
         Neighbor("shared", "10.0.0.101", "02:00:00:00:00:03", third.chassis, third.interface),
     )
     return replace(overlay, neighbors=told)
+
+
+def declaration() -> str:
+    """The networks and ports as a declarative file (docs/declarative-file.md)."""
+    lines = ["version: 1", "tenants:", *(f"  {each.tenant}: {{}}" for each in NETWORKS), "networks:"]
+    for network in NETWORKS:
+        lines += [
+            f"  {network.name}:",
+            f"    tenant: {network.tenant}",
+            f"    vni: {network.vni}",
+            f"    encap: {network.encap}",
+            f"    unknown-unicast: {'drop' if network.drops_unknown else 'flood'}",
+            f"    unknown-neighbor: {network.unknown_neighbor}",
+            f"    multicast: {'drop' if network.drops_multicast else 'flood'}",
+            f"    vlan-transparent: {_yaml(network.transparent)}",
+            *(['    subnets: [10.0.0.0/24, "fd00::/64"]'] if network.routers else []),
+            f"    gateways: {_yaml(list(network.routers))}",
+            "    ports:",
+            *(f"      {each.name}: {_yaml(_keys(each))}" for each in PORTS.values() if each.network == network.name),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(port: Port) -> dict[str, object]:
+    keys: dict[str, object] = {
+        "mac": port.mac,
+        "ips": list(port.ips),
+        "extra-macs": list(port.extra_macs),
+        "allowed-pairs": [f"{pair.mac or ''} {pair.ip}".strip() for pair in port.pairs],
+        "security": port.secure,
+        "may": sorted(port.may),
+        "flood-rate": port.flood_rate,
+    }
+    if port.parent is not None:
+        keys |= {"parent": port.parent, "tag": port.tag, "service-tag": port.service_tag}
+        del keys["flood-rate"]  # a trunk's is that of the port that is plugged in
+    return keys
+
+
+def _yaml(value: object) -> str:
+    """A value in YAML's flow style, which JSON is a part of."""
+    return json.dumps(value)

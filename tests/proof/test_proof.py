@@ -10,7 +10,7 @@ from flows.compile import compile
 from flows.model import Encap
 from tests.proof import tenants
 from tests.proof.check import Bench
-from tests.proof.mutations import met, survivors, mutants
+from tests.proof.mutations import met, mutants, survivors
 from tests.proof.proving import Story, classes, everything, some, told
 from tests.proof.random_overlays import overlay as random_overlay
 
