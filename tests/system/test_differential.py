@@ -33,6 +33,7 @@ from flows.flow import (
     Learn,
     Output,
     OutputField,
+    Recirculate,
     Resubmit,
     SetField,
     flow,
@@ -145,7 +146,7 @@ def same_learned(dumped: list[Flow], model: Switch) -> None:
 
 def _alone(one: Flow) -> Flow:
     """A flow of any table as the only one of table classify, without what leads on, and with an end one can see."""
-    elsewhere = (Goto, Resubmit, Learn, OutputField)
+    elsewhere = (Goto, Resubmit, Learn, OutputField, Recirculate)  # a trace shows no second datapath flow
     steps: list[Action] = []
     for action in one.actions:
         if isinstance(action, Output) and action.port != IN_PORT:
