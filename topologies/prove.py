@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prove, print, and return 0 when nothing is wrong."""
     parser = argparse.ArgumentParser(
         prog="./lab prove",
-        description="Every frame class between every two ports of eight tenants, through compiled flows: is what becomes of "
-        "it what is declared? The same for random overlays, and with each flow deleted or altered: is that noticed?",
+        description="Every frame class between every two ports of eight tenants, through compiled flows: is what "
+        "becomes of it what is declared? The same for random overlays, and with each flow deleted or altered: is that noticed?",
     )
     parser.add_argument("--topologies", type=int, default=0, metavar="N", help="N random overlays instead")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first of their numbers (default: 0)")
@@ -68,10 +68,8 @@ def _tenants() -> tuple[str, list[str]]:
         if said := told(bench, story):
             wrong.append(said)
     ports = len(bench.overlay.bindings)
-    return (
-        f"{ports} ports, {classes(bench.overlay)} pairs of ports and classes, {len(stories)} different frames: {len(wrong)} wrong",
-        wrong,
-    )
+    sent = f"{classes(bench.overlay)} pairs of ports and classes, {len(stories)} different frames"
+    return f"{ports} ports, {sent}: {len(wrong)} wrong", wrong
 
 
 def _all_stories() -> tuple[Bench, list[Story]]:

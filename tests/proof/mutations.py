@@ -234,7 +234,7 @@ def _chosen(states: list[State], limit: int, chance: random.Random) -> list[Stat
     return states if len(states) <= limit else chance.sample(states, limit)
 
 
-def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
+def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:  # noqa: PLR0911, PLR0912 - one case per reason
     """Why a mutant does just what the flow does, in words; '' where it may not."""
     flow, lost = mutant.original, mutant.what.removesuffix(" not matched")
     match = {name: value for name, value, _ in flow.match}
@@ -258,7 +258,7 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
         return "split horizon has dropped what came by a tunnel"
     if lost == "in_port" and flow.kind is Kind.TELL:
         ways = {
-            dict((name, value) for name, value, _ in each.match).get("in_port")
+            {name: value for name, value, _ in each.match}.get("in_port")
             for each in switch.flows(NOTICE)
             if each.kind is Kind.NOTICE and ("metadata", match["metadata"], None) in each.match
         }
@@ -308,7 +308,7 @@ def _replaced(switch: Switch, visits: Visits, flow: Flow) -> bool:
 
 
 def _otherwise(switch: Switch, visits: Visits, flow: Flow, lost: str) -> set[Flow | None]:
-    """What is met by packets that differ from those of the flow in the lost field alone: with each value that counts."""
+    """What is met by packets that differ from the flow's in the lost field alone: with each value that counts."""
     values = {value for each in visits.flows for name, value, _ in each.match if name == lost} | {0, 3, STRANGER}
     found: set[Flow | None] = set()
     for state in visits.met.get(flow, ())[:20]:

@@ -39,10 +39,10 @@ TOPOLOGY = Topology(
 )
 _CLASSES = (
     "IPv4", "IPv6", "other than IP", "ARP request", "ARP reply", "solicitation", "802.1Q", "two tags", "its MAC",
-    "its ARP sender MAC", "its ARP sender IP", "its ARP reply", "its IPv4 source", "its IPv6 source", "its advertisement",
-    "its advertisement's option", "its solicitation's option", "tagged as the other",
-    "broadcast", "group as source", "unknown unicast", "all nodes", "IPv4 multicast", "router advertisement", "DHCP offer",
-    "reserved 01:80:c2:00:00:0e", "nobody's MAC", "gratuitous ARP",
+    "its ARP sender MAC", "its ARP sender IP", "its ARP reply", "its IPv4 source", "its IPv6 source",
+    "its advertisement", "its advertisement's option", "its solicitation's option", "tagged as the other",
+    "broadcast", "group as source", "unknown unicast", "all nodes", "IPv4 multicast",
+    "router advertisement", "DHCP offer",     "reserved 01:80:c2:00:00:0e", "nobody's MAC", "gratuitous ARP",
 )  # fmt: skip
 _SAMPLE = 400
 _TIMES = 6
@@ -172,7 +172,7 @@ class Sent:
 def test_real_packets(lab: Lab, overlay: Overlay, installed: dict[str, list[Flow]]) -> None:
     """Of each class several pairs: who must receive the frame does, and nobody else, however often it is sent.
 
-    A userspace tunnel loses what it carries first, while it looks for its other end; so what did not arrive is sent anew.
+    A userspace tunnel loses what it carries first, while it looks for its other end; what did not arrive is sent anew.
     """
     frames = _sample(Bench(overlay, installed))
     places = {(each.chassis, each.interface): each.ofport for each in tenants.PLUGS}
