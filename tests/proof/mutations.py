@@ -242,7 +242,7 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:  # noqa: PLR091
     if flow not in visits.met:
         return "a net under what should not happen: nothing that was sent gets there"
     if mutant.flow is None and _replaced(bench.switches[mutant.chassis], visits, flow):
-        return "what is met instead is of the same kind and does the same"
+        return "what is met instead does the same, under the same name where it drops"
     if lost == mutant.what:
         return ""
     assert mutant.flow is not None
@@ -254,6 +254,8 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:  # noqa: PLR091
         return "what it takes over met the same actions before"
     if lost == "eth_dst" and flow.kind in (Kind.ASK_GATEWAY, Kind.DROP_UNKNOWN_NEIGHBOR):
         return "what becomes of a request by unicast for an address that nobody has is left open"
+    if lost == ORIGIN and flow.kind is Kind.DROP_SPOOFED_TUNNEL:
+        return "what comes from a port meets a flow of that port before"
     if lost == ORIGIN and flow.kind is Kind.MEASURE:
         return "split horizon has dropped what came by a tunnel"
     if lost == "in_port" and flow.kind is Kind.TELL:
@@ -304,7 +306,10 @@ def _replaced(switch: Switch, visits: Visits, flow: Flow) -> bool:
         found = [switch.find(flow.table, dict(zip(visits.fields, state, strict=True))) for state in visits.met[flow]]
     finally:
         switch.put(flow)
-    return all(each is not None and each.kind is flow.kind and _deeds(each) == _deeds(flow) for each in found)
+    return all(
+        each is not None and _deeds(each) == _deeds(flow) and (each.kind is flow.kind or not flow.kind.is_drop)
+        for each in found
+    )
 
 
 def _otherwise(switch: Switch, visits: Visits, flow: Flow, lost: str) -> set[Flow | None]:
