@@ -526,7 +526,8 @@ def _through(
         return None
     there, remote = far[0]
     arrives = tunnels_from(tunnel.encap, local.ip)
-    if tunnel not in arrives or tunnel.encap not in local.encaps & remote.encaps:
+    leaves = arrives if not is_ipv4(local.ip) else arrives[:1]
+    if tunnel not in leaves or tunnel.encap not in local.encaps & remote.encaps:
         return None
     return there.name, sent.on_wire().but(
         in_port=(gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,

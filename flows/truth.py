@@ -436,7 +436,7 @@ def _claims(known: Declared, segment: Segment, member: Member, frame: Fields, ve
             _of_others(known, segment, member, (mac, source), Kind.DROP_SPOOFED_IP, verdict)
 
 
-def _of_others(
+def _of_others(  # noqa: PLR0917 - who says what of whom
     known: Declared,
     segment: Segment,
     member: Member,
@@ -506,7 +506,7 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
 # -- where it goes
 
 
-def _onward(
+def _onward(  # noqa: PLR0911 - one return per case
     known: Declared,
     segment: Segment,
     member: Member,
@@ -536,15 +536,15 @@ def _onward(
         return tuple(fates)
     if found is None and asked[0] == 6 and asked[1] >> 118 == 0xFE80 >> 6:
         # A host may be found by the address that it made itself.
-        return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
+        return (*fates, *_unanswered(known, segment, member, frame, fates, told))
     if found is None and asked[0] == 6 and not frame.get("nd_sll", 0):
         # What can't be answered but by the neighbor itself may be left to it.
-        return tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
+        return (*fates, *_unanswered(known, segment, member, frame, fates, told))
     if found is None:
         return (
             tuple(_unanswered(known, segment, member, frame, fates, told))
             if group or probe
-            else tuple([*fates, *_unanswered(known, segment, member, frame, fates, told)])
+            else (*fates, *_unanswered(known, segment, member, frame, fates, told))
         )
     own = {mac, frame.get("arp_sha", mac)}
     if found in own and len(own) == 1:
@@ -627,7 +627,7 @@ def _at(member: Member, place: tuple[int, str, str] | None) -> bool:
     return place is not None and place[1:] == (member.chassis, member.binding.interface)
 
 
-def _unanswered(
+def _unanswered(  # noqa: PLR0917 - the question, and what is known
     known: Declared, segment: Segment, member: Member, frame: Fields, onward: list[Fate], told: bool | None
 ) -> list[Fate]:
     """What becomes of a request for an address that nobody is known to have: as the network says."""
@@ -666,7 +666,7 @@ def _unanswered(
     return [*asked, *onward, dropped] if probe else asked
 
 
-def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:
+def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:  # noqa: PLR0911 - one return per case
     """Whether the controller hears of a neighbor by this frame; None where it may."""
     if frame.get("eth_type", 0) == ARP:
         said, mac = (4, frame.get("arp_spa", 0)), frame.get("arp_sha", 0)
@@ -686,7 +686,7 @@ def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:
         return False if settled else None
     spot = (mac, member.chassis, member.binding.interface)
     if segment.seen.get(said) == spot:
-        return False if claims and not frame.get("nd_tll", 0) != mac * (frame.get("eth_type") == IPV6) else None
+        return False if claims and frame.get("nd_tll", 0) == mac * (frame.get("eth_type") == IPV6) else None
     if said[0] == 6 and said[1] >> 118 == 0xFE80 >> 6:
         return None
     return True if mac == frame["eth_src"] and (not member.strict or said not in member.addresses) else None
@@ -827,7 +827,7 @@ def _from_tunnel(
     name = segment.network.name
     frame = {key: value for key, value in fields.items() if key != "in_port" and not key.startswith("tun_")}
     reasons = _of_no_tenant(frame)
-    perhaps = set()
+    perhaps: set[Kind] = set()
     if _is_tagged(frame) and not segment.network.transparent:
         inner = any(each.binding.service_tag for each in local)
         (perhaps if inner else reasons).add(Kind.DROP_TAGGED)

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from multiprocessing import Pool
 from pathlib import Path
@@ -27,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Prove, print, and return 0 when nothing is wrong."""
     parser = argparse.ArgumentParser(
         prog="./lab prove",
-        description="Every frame class between every two ports of eight tenants, through compiled flows: is what becomes of "
-        "it what is declared? The same for random overlays, and with each flow deleted or altered: is that noticed?",
+        description="Every frame class between every two ports of eight tenants, through compiled flows: does what is "
+        "declared become of it? The same for random overlays; and with each flow deleted or altered: is it noticed?",
     )
     parser.add_argument("--topologies", type=int, default=0, metavar="N", help="N random overlays instead")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first of their numbers (default: 0)")
@@ -68,10 +69,8 @@ def _tenants() -> tuple[str, list[str]]:
         if said := told(bench, story):
             wrong.append(said)
     ports = len(bench.overlay.bindings)
-    return (
-        f"{ports} ports, {classes(bench.overlay)} pairs of ports and classes, {len(stories)} different frames: {len(wrong)} wrong",
-        wrong,
-    )
+    sent = f"{classes(bench.overlay)} pairs of ports and classes, {len(stories)} different frames"
+    return f"{ports} ports, {sent}: {len(wrong)} wrong", wrong
 
 
 def _all_stories() -> tuple[Bench, list[Story]]:
@@ -126,6 +125,9 @@ def _mutations(seed: int, sample: int | None) -> tuple[str, list[str]]:
     _clear()
     for why, same in sorted(result.explained.items()):
         print(f"  {len(same):5} do what the flow does: {why}")
+    kinds = Counter((each.original.table.name, each.original.kind.label, each.what) for each in result.unexplained)
+    for (table, kind, what), number in sorted(kinds.items()):
+        print(f"  {number:5} not noticed: {table}, {kind}: {what}")
     noticed = result.altered - len(result.unexplained)
     share = 100 * noticed / max(1, result.altered)
     said = (

@@ -101,7 +101,7 @@ class Bench:
         copies = sum(len(trace.copies) for _, trace in done.traces)
         return Seen(received, first.dropped, copies, frozenset(rates), taught, tuple(tunnels))
 
-    def differs(self, seen: Seen, fate: Fate) -> str:
+    def differs(self, seen: Seen, fate: Fate) -> str:  # noqa: PLR0911 - one return per fault
         """How what was observed differs from a fate, in words; '' when it does not."""
         for each, times in Counter(seen.received).items():
             if times > 1:

@@ -432,7 +432,7 @@ def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
     for network in overlay.networks:
         members = [each for each in overlay.bindings if each.network == network]
         macs = {mac_number(mac) for each in members for mac in (*each.macs, *each.shared)}
-        sources = sorted(macs | {mac_of(each) for each in members}) + [STRANGER]
+        sources = [*sorted(macs | {mac_of(each) for each in members}), STRANGER]
         targets = sorted({mac_number(mac) for each in members for mac in each.macs} | {NOBODY, BROADCAST})
         for mac in sources:
             for target in {*targets[:4], *targets[-3:]}:

@@ -234,7 +234,7 @@ def _chosen(states: list[State], limit: int, chance: random.Random) -> list[Stat
     return states if len(states) <= limit else chance.sample(states, limit)
 
 
-def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
+def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:  # noqa: PLR0911, PLR0912 - one case per reason
     """Why a mutant does just what the flow does, in words; '' where it may not."""
     flow, lost = mutant.original, mutant.what.removesuffix(" not matched")
     match = {name: value for name, value, _ in flow.match}
@@ -242,7 +242,7 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
     if flow not in visits.met:
         return "a net under what should not happen: nothing that was sent gets there"
     if mutant.flow is None and _replaced(bench.switches[mutant.chassis], visits, flow):
-        return "what is met instead is of the same kind and does the same"
+        return "what is met instead does the same, under the same name where it drops"
     if lost == mutant.what:
         return ""
     assert mutant.flow is not None
@@ -254,11 +254,13 @@ def equivalent(bench: Bench, known: Met, mutant: Mutant) -> str:
         return "what it takes over met the same actions before"
     if lost == "eth_dst" and flow.kind in (Kind.ASK_GATEWAY, Kind.DROP_UNKNOWN_NEIGHBOR):
         return "what becomes of a request by unicast for an address that nobody has is left open"
+    if lost == ORIGIN and flow.kind is Kind.DROP_SPOOFED_TUNNEL:
+        return "what comes from a port meets a flow of that port before"
     if lost == ORIGIN and flow.kind is Kind.MEASURE:
         return "split horizon has dropped what came by a tunnel"
     if lost == "in_port" and flow.kind is Kind.TELL:
         ways = {
-            dict((name, value) for name, value, _ in each.match).get("in_port")
+            {name: value for name, value, _ in each.match}.get("in_port")
             for each in switch.flows(NOTICE)
             if each.kind is Kind.NOTICE and ("metadata", match["metadata"], None) in each.match
         }
@@ -304,11 +306,14 @@ def _replaced(switch: Switch, visits: Visits, flow: Flow) -> bool:
         found = [switch.find(flow.table, dict(zip(visits.fields, state, strict=True))) for state in visits.met[flow]]
     finally:
         switch.put(flow)
-    return all(each is not None and each.kind is flow.kind and _deeds(each) == _deeds(flow) for each in found)
+    return all(
+        each is not None and _deeds(each) == _deeds(flow) and (each.kind is flow.kind or not flow.kind.is_drop)
+        for each in found
+    )
 
 
 def _otherwise(switch: Switch, visits: Visits, flow: Flow, lost: str) -> set[Flow | None]:
-    """What is met by packets that differ from those of the flow in the lost field alone: with each value that counts."""
+    """What is met by packets that differ from the flow's in the lost field alone: with each value that counts."""
     values = {value for each in visits.flows for name, value, _ in each.match if name == lost} | {0, 3, STRANGER}
     found: set[Flow | None] = set()
     for state in visits.met.get(flow, ())[:20]:

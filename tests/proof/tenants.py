@@ -131,7 +131,7 @@ def _interface(plugs: tuple[Plug, ...], chassis: str, port: str) -> str:
 
 
 def with_neighbors(overlay: Overlay) -> Overlay:
-    """The overlay when some have told of themselves: a host of an undeclared port, and who has the virtual addresses."""
+    """The overlay when some have told of themselves: a host of an undeclared port, and who has the shared ones."""
     stranger = next(each for each in overlay.bindings if each.network == "open" and each.port is None and not each.tag)
     master = next(each for each in overlay.bindings if each.port == "shared1")
     third = next(each for each in overlay.bindings if each.port == "shared3")

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -22,7 +22,7 @@ from flows.compile import compile
 from flows.flow import Flow, Meter
 from flows.model import Overlay
 from flows.tables import FDB, TOLD_TABLE
-from flows.truth import Fate
+from flows.truth import BROADCAST, Fate
 from tests.proof import tenants
 from tests.proof.check import Bench
 from tests.proof.frames import of_pair, of_port, sent, wrapped
@@ -39,10 +39,10 @@ TOPOLOGY = Topology(
 )
 _CLASSES = (
     "IPv4", "IPv6", "other than IP", "ARP request", "ARP reply", "solicitation", "802.1Q", "two tags", "its MAC",
-    "its ARP sender MAC", "its ARP sender IP", "its ARP reply", "its IPv4 source", "its IPv6 source", "its advertisement",
-    "its advertisement's option", "its solicitation's option", "tagged as the other",
-    "broadcast", "group as source", "unknown unicast", "all nodes", "IPv4 multicast", "router advertisement", "DHCP offer",
-    "reserved 01:80:c2:00:00:0e", "nobody's MAC", "gratuitous ARP",
+    "its ARP sender MAC", "its ARP sender IP", "its ARP reply", "its IPv4 source", "its IPv6 source",
+    "its advertisement", "its advertisement's option", "its solicitation's option", "tagged as the other",
+    "broadcast", "group as source", "unknown unicast", "all nodes", "IPv4 multicast",
+    "router advertisement", "DHCP offer",     "reserved 01:80:c2:00:00:0e", "nobody's MAC", "gratuitous ARP",
 )  # fmt: skip
 _SAMPLE = 400
 _TIMES = 6
@@ -172,33 +172,73 @@ class Sent:
 def test_real_packets(lab: Lab, overlay: Overlay, installed: dict[str, list[Flow]]) -> None:
     """Of each class several pairs: who must receive the frame does, and nobody else, however often it is sent.
 
-    A userspace tunnel loses what it carries first, while it looks for its other end; so what did not arrive is sent anew.
+    A userspace tunnel loses what it carries first, while it looks for its other end; what did not arrive is sent anew.
     """
     frames = _sample(Bench(overlay, installed))
-    places = {(each.chassis, each.interface): each.ofport for each in tenants.PLUGS}
-    arrived: list[Counter[tuple[str, int]]] = [Counter() for _ in frames]
+    left = list(range(len(frames)))
     times = 0
+    with _listening(lab) as heard:
+        while left and times < _TIMES:
+            times += 1
+            _send(lab, frames, left)
+            time.sleep(1)
+            arrived = heard(len(frames))
+            left = [number for number, each in enumerate(frames) if not _agrees(arrived[number], each.fates, times)]
+    assert [f"{frames[number].name}: {dict(arrived[number])}" for number in left] == []
+    assert sum(map(bool, arrived)) > len(frames) / 4
+    assert sum(not got for got in arrived) > len(frames) / 4
+
+
+def test_learned_macs_are_reached(lab: Lab, overlay: Overlay, installed: dict[str, list[Flow]]) -> None:
+    """By every sort of tunnel: who was heard from an undeclared port gets what is sent to it, and nobody else does."""
+    interfaces = {(each.chassis, each.ofport): each.interface for each in overlay.bindings}
+    loose = [each for each in overlay.bindings if each.learns and each.network in ("open", "transparent", "closed")]
+    macs = {each: 0x026600000100 + number for number, each in enumerate(loose)}
+    frames, wanted = [], {}
+    for one in loose:
+        fields = {"eth_src": macs[one], "eth_dst": BROADCAST, "eth_type": 0x88B5}
+        place = (one.chassis, interfaces[one.chassis, one.ofport])
+        frames.append(Sent(f"{name_of(one)} is heard", *place, octets(wrapped(one, fields)), ()))
+    for one in loose:
+        for other in loose:
+            if one.network == other.network and one is not other:
+                fields = {"eth_src": macs[one], "eth_dst": macs[other], "eth_type": 0x88B5}
+                place = (one.chassis, interfaces[one.chassis, one.ofport])
+                wanted[len(frames)] = {(other.chassis, other.ofport)}
+                name = f"{name_of(one)} at {one.chassis} to {name_of(other)} at {other.chassis}"
+                frames.append(Sent(name, *place, octets(wrapped(one, fields)), ()))
+    with _listening(lab) as arrived:
+        for _ in range(3):
+            _send(lab, frames, list(range(len(loose))))
+            time.sleep(0.3)
+        _send(lab, frames, list(wanted))
+        time.sleep(1)
+        got = arrived(len(frames))
+    assert [
+        f"{frames[number].name}: {dict(got[number])}" for number, to in wanted.items() if set(got[number]) != to
+    ] == []
+
+
+@contextlib.contextmanager
+def _listening(lab: Lab) -> Iterator[Callable[[int], list[Counter[tuple[str, int]]]]]:
+    """What all ports receive meanwhile; what is given tells, for so many frames, how often each port got each."""
+    places = {(each.chassis, each.interface): each.ofport for each in tenants.PLUGS}
     with contextlib.ExitStack() as stack:
         listening = {}
         for chassis in ("h1", "h2", "h3"):
             names = [each.interface for each in tenants.PLUGS if each.chassis == chassis]
             listening[chassis] = stack.enter_context(lab.background(chassis, sys.executable, "-c", _LISTEN, *names))
             listening[chassis].wait_for("listening")
-        left = list(range(len(frames)))
-        while left and times < _TIMES:
-            times += 1
-            _send(lab, frames, left)
-            time.sleep(1)
-            for counted in arrived:
-                counted.clear()
+
+        def arrived(frames: int) -> list[Counter[tuple[str, int]]]:
+            found: list[Counter[tuple[str, int]]] = [Counter() for _ in range(frames)]
             for chassis, running in listening.items():
                 for line in running.output().splitlines()[1:]:
                     interface, number = line.split()
-                    arrived[int(number)][chassis, places[chassis, interface]] += 1
-            left = [number for number, each in enumerate(frames) if not _agrees(arrived[number], each.fates, times)]
-    assert [f"{frames[number].name}: {dict(arrived[number])}" for number in left] == []
-    assert sum(map(bool, arrived)) > len(frames) / 4
-    assert sum(not got for got in arrived) > len(frames) / 4
+                    found[int(number)][chassis, places[chassis, interface]] += 1
+            return found
+
+        yield arrived
 
 
 def _send(lab: Lab, frames: list[Sent], numbers: list[int]) -> None:
