@@ -107,8 +107,8 @@ class Plugged:
 
     `datapath_type` is br-int's. `channel` is what the switch says of its OpenFlow connection, '' where it
     has one. `mark` is the state of the overlay database that it has last seen, as it was written there. `exits` lead
-    to physical networks; `internal` are the interfaces that Open vSwitch itself provides. `ours`: the chassis belongs to
-    this overlay database; else nothing of it is read or changed.
+    to physical networks; `internal` are the interfaces that Open vSwitch itself provides. `ours`: the chassis belongs
+    to this overlay database; else nothing of it is read or changed.
     """
 
     plugs: tuple[Plug, ...] = ()
