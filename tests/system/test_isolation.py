@@ -79,6 +79,9 @@ def lab() -> Iterator[Lab]:
     with Lab(TOPOLOGY, fresh_name()) as built:
         built.start_controller()
         built.declare()
+        for chassis in tenants.CHASSIS:
+            mtus = ",".join(f"{vtep.ip}={vtep.mtu}" for vtep in chassis.vteps)
+            built.overlayctl("chassis-set", chassis.name, "--vtep-mtu", mtus)
         path = built.directory / "out" / "tenants.yaml"
         path.write_text(tenants.declaration())
         built.overlayctl("apply", "-f", str(path))
