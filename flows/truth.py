@@ -553,7 +553,7 @@ def _onward(  # noqa: PLR0911 - one return per case
         Fate(segment.network.name, frozenset({each}), told=told)
         for each in _answers(segment, member, frame, asked, found)
     ]
-    if asked[0] == 6 and not frame.get("nd_sll", 0):
+    if asked[0] == 6 and not (frame.get("nd_sll", 0) and group):
         return tuple(fates)
     return tuple(answers) if group and not mine and found not in own else (*answers, *fates)
 

@@ -41,6 +41,8 @@ def respond(view: View) -> Iterator[Flow]:
             yield flow(RESPOND, Kind.DROP_UNKNOWN_NEIGHBOR, 50, multicast, [])
         elif asks is UnknownNeighbor.GATEWAY:
             yield flow(RESPOND, Kind.ASK_GATEWAY, 50, multicast, [set_field("eth_dst", gateway), Goto(FORWARD)])
+            # What the gateway itself asks, others may know.
+            yield flow(RESPOND, Kind.NOT_ANSWERED, 55, {**multicast, "eth_src": gateway}, [Goto(FORWARD)])
     if view.asks[1] is not UnknownNeighbor.FLOOD:
         # A host that has no address but the one it made itself can be found by it.
         link_local: Match = {**solicitation, "nd_target": (0xFE80 << 112, 0xFFC0 << 112)}
@@ -78,7 +80,8 @@ def _arp(view: View, known: Known) -> Iterator[Flow]:
 def _solicitation(view: View, known: Known) -> Iterator[Flow]:
     """The advertisement (RFC 4861), but for the option's value: see `misses`.
 
-    The solicitation's option becomes the advertisement's; one without an option is left to the neighbor.
+    The solicitation's option becomes the advertisement's; one without an option is left to the neighbor. So is one that
+    is not multicast: it asks whether the neighbor, a router perhaps, is still there (RFC 4861, section 7.3).
     """
     asked: Match = {"metadata": view.vni, ORIGIN: FROM_PORT, **SOLICITS, "nd_target": known.ip}
     if known.local:
@@ -93,7 +96,7 @@ def _solicitation(view: View, known: Known) -> Iterator[Flow]:
         set_field("icmpv6_type", ADVERTISEMENT),
         Goto(ADVERTISE),
     )
-    yield flow(RESPOND, Kind.ANSWER, 100, asked, answer)
+    yield flow(RESPOND, Kind.ANSWER, 100, {**asked, "eth_dst": GROUP}, answer)
 
 
 def misses() -> Iterator[Flow]:
