@@ -127,7 +127,7 @@ def _matches(draw: st.DrawFn, table: Table, sort: Sort) -> Match:
         elif FIELDS[name].maskable and draw(st.booleans()):
             mask = draw(st.integers(1, (1 << FIELDS[name].bits) - 2))
             if FIELDS[name].kind == "ipv6":
-                mask |= 1 << 127  # one that begins with 0 ovs-ofctl takes for the length of a prefix
+                mask |= 0xF << 124  # one that begins with a decimal digit ovs-ofctl takes for the length of a prefix
             match[name] = (draw(_value(name)) & mask, mask)
         else:
             match[name] = draw(_value(name))
