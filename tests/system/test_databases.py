@@ -241,7 +241,11 @@ def _of_the_first_version(lab: SharedLab) -> list[Operation]:
     topology = lab.topology
     rows: list[Operation] = []
     for each in topology.chassis:
-        row = {"name": each.name, "ovsdb": f"tcp:{management_address(topology, each.name)}:6640", "vtep": each.vteps[0].ip}
+        row = {
+            "name": each.name,
+            "ovsdb": f"tcp:{management_address(topology, each.name)}:6640",
+            "vtep": each.vteps[0].ip,
+        }
         rows.append({"op": "insert", "table": "Chassis", "row": row})
     for network in topology.networks:
         declared = {"name": network.name, "tenant": network.tenant, "vni": network.vni, "encap": str(network.encap)}

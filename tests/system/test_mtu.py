@@ -305,7 +305,9 @@ def test_the_way_to_each_chassis_has_its_own_mtu(four: Lab) -> None:
     four.overlayctl("--wait", "chassis-set", "h2", "--vtep-mtu", "1400")
     try:
         forget(four, "web1")
-        told = four.run("web1", "ping", "-M", "do", "-c", "3", "-i", "0.3", "-W", "2", "-s", "1472", "10.0.0.2", check=False).stdout
+        told = four.run(
+            "web1", "ping", "-M", "do", "-c", "3", "-i", "0.3", "-W", "2", "-s", "1472", "10.0.0.2", check=False
+        ).stdout
         assert "Frag needed and DF set (mtu = 1350)" in told
         four.overlayctl("--wait", "net-set", "red", "--mtu", "1450")
         eventually(lambda: "network red" in problems(four))
