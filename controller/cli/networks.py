@@ -6,8 +6,8 @@ from argparse import Namespace
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.cli import conflicts, tenants, written
-from controller.cli.draft import Draft
+from controller.cli import conflicts, written
+from controller.cli.draft import Draft, ref
 from controller.cli.errors import CommandError, listed
 from controller.cli.tables import print_row, print_rows
 from ovsdb.rpc import Row, as_set, elements, optional
@@ -226,7 +226,7 @@ def _columns(draft: Draft, args: Namespace) -> Row:
     if args.description is not None:
         row["description"] = written.description(args.description)
     if args.tenant is not None:
-        row["tenant"] = tenants.made(draft, args.tenant)
+        row["tenant"] = _owner(draft, args.tenant)
     return row
 
 
@@ -241,3 +241,13 @@ def _outside(args: Namespace) -> Row:
         none = args.gateway_chassis == written.NONE
         row["gateway_chassis"] = as_set([] if none else [written.name(args.gateway_chassis, "chassis")])
     return row
+
+
+def _owner(draft: Draft, name: str) -> list[str]:
+    """A reference to the tenant of this name, which is made when it is not there."""
+    row = draft.find("Tenant", written.name(name, "tenant"))
+    if row is not None:
+        return list(row["_uuid"])
+    uuid = draft.insert("Tenant", {"name": name})
+    draft.chosen.add(uuid)  # somebody who makes the same one first is no obstacle
+    return ref(uuid)

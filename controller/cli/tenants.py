@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from controller.cli import written
-from controller.cli.draft import Draft, ref
+from controller.cli import networks, written
+from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, listed
 from controller.cli.tables import print_row, print_rows
 from ovsdb.rpc import Row
@@ -18,16 +18,6 @@ def add(draft: Draft, args: Namespace) -> None:
     name = written.name(args.name, "tenant")
     if not args.may_exist or draft.find("Tenant", name) is None:
         draft.insert("Tenant", {"name": name, **_columns(args)})
-
-
-def made(draft: Draft, name: str) -> list[str]:
-    """A reference to the tenant of this name, which is made when it is not there."""
-    row = draft.find("Tenant", written.name(name, "tenant"))
-    if row is not None:
-        return list(row["_uuid"])
-    uuid = draft.insert("Tenant", {"name": name})
-    draft.chosen.add(uuid)  # somebody who makes the same one first is no obstacle
-    return ref(uuid)
 
 
 def change(draft: Draft, args: Namespace) -> None:
@@ -44,8 +34,6 @@ def delete(draft: Draft, args: Namespace) -> None:
 
 def remove(draft: Draft, row: Row, cascade: bool) -> None:
     """Deletes a tenant, with `cascade` its networks and their ports as well."""
-    from controller.cli import networks
-
     owned = draft.where("Network", tenant=row["_uuid"])
     if owned and not cascade:
         names = listed([network["name"] for network in owned])
