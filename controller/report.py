@@ -1,0 +1,134 @@
+"""What the controller has to say of everything that it knows: the state as a status. Reads, and changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.bind import Place
+from flows.compile.view import unreachable_pairs
+from flows.model import Binding, Plug
+from flows.mtu import not_carried
+from ovsdb.status import BindingStatus, ChassisStatus, Drops, NetworkStatus, Status
+from ovsdb.trust import beyond
+
+if TYPE_CHECKING:
+    from controller.state import State
+
+
+def report(state: State, now: float, clock: float) -> Status:
+    """The status of a moment: `now` in seconds of a clock that only rises, `clock` in seconds since 1970."""
+    declared = state.declared.chassis if state.declared is not None else {}
+    asked = frozenset(name for name, known in state.chassis.items() if known.plugged is not None)
+    return Status(
+        _chassis(state),
+        _bindings(state),
+        state.overlay.neighbors,
+        state.nb_cfg,
+        asked,
+        state.read.nb_cfg if state.read is not None else 0,
+        state.alarm,
+        tuple(state.pending[name] for name in sorted(state.pending)),
+        frozenset(name for name, row in declared.items() if row.takes_over and _is_ours(state, name)),
+        beyond(state.read, state.marks()) if state.complete and state.read and state.read.accepted else None,
+        networks=_networks(state),
+        drops=_drops(state),
+        seen=state.neighbors.seen(now, clock),
+    )
+
+
+def _chassis(state: State) -> dict[str, ChassisStatus]:
+    """Of each chassis what state it is in, and what is wrong with it."""
+    unreachable: dict[str, list[str]] = {}
+    for network, one, other in unreachable_pairs(state.overlay):
+        for here, there in ((one, other), (other, one)):
+            text = f"shares no encap and address family with {there}, so network '{network}' is cut in two"
+            unreachable.setdefault(here, []).append(text)
+    chassis = {}
+    for name, known in state.chassis.items():
+        error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
+        installed = min(known.cur_cfg, known.provisioned_cfg)
+        if not (state.outlets.settled(name) and state.vteps.settled()):
+            installed = max(0, min(installed, state.nb_cfg - 1))
+        datapath = known.plugged.datapath_type if known.plugged is not None else ""
+        word = "error" if error and known.state == "ready" else known.state
+        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows)
+    for name, why in (state.read.unusable if state.read is not None else {}).items():
+        chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
+    return chassis
+
+
+def _bindings(state: State) -> dict[tuple[str, str, int], BindingStatus]:
+    """What became of each plug, and of each interface that leads to a physical network."""
+    at: dict[Place, dict[int, Binding]] = {}
+    for binding in state.overlay.bindings:
+        at.setdefault((binding.chassis, binding.interface), {})[binding.tag] = binding
+    bindings = {}
+    for plug in state.plugs():
+        place = (plug.chassis, plug.interface)
+        for tag, binding in {0: None, **at.get(place, {})}.items():
+            wrong = state.problems.get(place, "") if tag == 0 else ""
+            bindings[(*place, tag)] = BindingStatus(
+                plug,
+                binding.network if binding is not None else None,
+                binding.port if binding is not None else None,
+                binding is not None and _is_up(state, binding),
+                wrong or (state.strange.about(binding) if binding is not None else ""),
+            )
+    exits = {(each.chassis, each.physical): each for each in state.exits()}
+    for outlet in state.outlets.all():
+        at_ = exits.get((outlet.chassis, outlet.physical))
+        if at_ is not None:
+            binding = at.get((at_.chassis, at_.interface), {}).get(outlet.vlan)
+            bindings[at_.chassis, at_.interface, outlet.vlan] = BindingStatus(
+                Plug(at_.chassis, at_.interface, at_.ofport),
+                outlet.network,
+                None,
+                binding is not None and _is_up(state, binding),
+                "",
+                outlet.physical,
+            )
+    return bindings
+
+
+def _networks(state: State) -> dict[str, NetworkStatus]:
+    """What each network's tunnels carry, and what is wrong with how it is declared, connected, or with its MTU."""
+    if state.declared is None:
+        return {}
+    members: dict[str, set[str]] = {}
+    for binding in state.overlay.bindings:
+        members.setdefault(binding.network, set()).add(binding.chassis)
+    found = {}
+    for name, network in state.declared.networks.items():
+        least = state.least(network.encap)
+        chassis = [state.overlay.chassis[each] for each in members.get(name, ()) if each in state.overlay.chassis]
+        faults = (
+            state.read.network_faults.get(name, "") if state.read is not None else "",
+            state.network_problems.get(name, ""),
+            not_carried(network, chassis),
+        )
+        carries = least.mtu if least is not None else None
+        found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
+    return found
+
+
+def _drops(state: State) -> Drops | None:
+    """The answer to the latest request, once every chassis that is connected has given its own."""
+    asked = state.declared.drops_asked if state.declared is not None else 0
+    waiting = [name for name, known in state.chassis.items() if known.connected and state.asked_to_count(name)]
+    if not asked or waiting:
+        return None
+    return Drops(asked, tuple(drop for name in sorted(state.drops) for drop in state.drops[name][1]))
+
+
+def _is_ours(state: State, chassis: str) -> bool:
+    """Whether a chassis remembers that it belongs to this overlay database."""
+    mark = state.chassis[chassis].mark if chassis in state.chassis else None
+    return mark is not None and state.declared is not None and mark.database_id == state.declared.database_id
+
+
+def _is_up(state: State, binding: Binding) -> bool:
+    """Whether every switch that is connected has the binding's flows, its own above all."""
+    since = state.since.get(binding, state.version)
+    own = state.chassis.get(binding.chassis)
+    others = (known.applied for known in state.chassis.values() if known.connected)
+    return own is not None and own.applied >= since and all(applied >= since for applied in others)
