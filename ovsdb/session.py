@@ -250,12 +250,24 @@ class Session:
     def transact(self, write: Write) -> bool:
         """Commit what `write` fills in; False when it must be tried again after the next `run()`.
 
+        Where the connection ends before the answer, it may have been committed all the same.
         Raises TransactionError when the server refuses it.
         """
         transaction = ovs.db.idl.Transaction(self.idl)
         try:
             write(self.idl, transaction)
-            status = transaction.commit_block()
+            status = transaction.commit()
+            while status == ovs.db.idl.Transaction.INCOMPLETE:
+                self.idl.run()
+                if not self.idl._session.is_connected():
+                    # commit_block() would wait for the server to come back, which may be never, and nobody would
+                    # hear meanwhile that it is gone.
+                    return False
+                status = transaction.commit()
+                if status == ovs.db.idl.Transaction.INCOMPLETE:
+                    poller = ovs.poller.Poller()
+                    self.idl.wait(poller)
+                    poller.block()
         except BaseException:
             transaction.abort()
             raise

@@ -90,8 +90,9 @@ class Server:
     def _end(self, number: int) -> None:
         if self.process is not None:
             if self.process.poll() is None:
-                self.process.send_signal(signal.SIGCONT)
                 self.process.send_signal(number)
+                if number != signal.SIGKILL:
+                    self.process.send_signal(signal.SIGCONT)  # one that is stopped would not take it
             self.process.wait(10)
 
 

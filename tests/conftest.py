@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("suite", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+CHECKS = list(HealthCheck)
+# The same examples each time: whoever changes nothing sees nothing fail. --hypothesis-profile search looks for more.
+settings.register_profile("suite", deadline=None, max_examples=60, suppress_health_check=CHECKS, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=CHECKS)
 settings.load_profile("suite")
 
 

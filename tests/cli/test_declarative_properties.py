@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from controller.cli.database import Database
 from controller.cli.declarative import yaml_nodes
 from controller.cli.declarative.difference import difference
-from controller.cli.declarative.document import Document
+from controller.cli.declarative.document import Document, Network, Port
 from controller.cli.declarative.present import TABLES, present
 from controller.cli.declarative.read import read
 from controller.cli.declarative.write import written
@@ -64,9 +65,13 @@ def test_only_sections_that_are_there_are_changed(first: Document, second: Docum
 
 
 def applied(directory: Path, document: Document) -> None:
+    assert apply(directory, document) == 0
+
+
+def apply(directory: Path, document: Document) -> int:
     file = directory / "net.yaml"
     file.write_text(written(document), encoding="utf-8")
-    assert main(["apply", "-f", str(file), "--allow-delete", "1000"]) == 0
+    return main(["apply", "-f", str(file), "--allow-delete", "1000"])
 
 
 def declared(database: Connection) -> Document:
@@ -100,6 +105,10 @@ def test_apply_makes_the_database_what_the_file_says(
         assert main(["export"]) == 0
         assert capsys.readouterr().out == written(document)
     part = data.draw(parts(first))
+    if any(outside((first.networks or {})[port.network], port) for port in kept(second, first, part)):
+        assert apply(tmp_path, part) == 1
+        assert declared(database) == second
+        return
     applied(tmp_path, part)
     after = declared(database)
     assert (after.tenants, after.networks) == (first.tenants, first.networks)
@@ -110,6 +119,18 @@ def test_apply_makes_the_database_what_the_file_says(
     for section in ("chassis", "connections", "options", "external_ids"):
         wanted = getattr(part, section)
         assert getattr(after, section) == (getattr(second, section) if wanted is None else wanted)
+
+
+def kept(before: Document, whole: Document, part: Document) -> list[Port]:
+    """The ports that a part of a document does not speak of, and whose network stays."""
+    return [p for p in before.ports.values() if p.network in (whole.networks or {}) and p.network not in part.stated]
+
+
+def outside(network: Network, port: Port) -> bool:
+    """Whether a port has an address in none of its network's subnets."""
+    return bool(network.subnets) and any(
+        all(ip_address(ip) not in ip_network(subnet) for subnet in network.subnets) for ip in port.ips
+    )
 
 
 def number(database: Connection) -> Any:
