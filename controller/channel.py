@@ -17,8 +17,8 @@ from controller import wire
 from flows import text
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.meters import MeterPlan, Rate
-from flows.plan import Key, Plan, learned, removable
-from flows.tables import Kind
+from flows.plan import LEARNED_TABLES, Key, Plan, removable
+from flows.tables import PIPELINE, Kind
 
 LOG: Final = logging.getLogger("overlay.channel")
 ANSWER_S: Final = 15
@@ -50,6 +50,7 @@ _MULTIPART: Final = Struct("!HH")
 _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
     ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
     ofproto_v1_4.OFPMP_METER: (ofproto_v1_4_parser.OFPMeterStatsReply, wire.parse_meter_stats),
+    ofproto_v1_4.OFPMP_FLOW_MONITOR: (ofproto_v1_4_parser.OFPFlowMonitorReply, wire.parse_flow_updates),
     ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
 _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
@@ -71,13 +72,21 @@ class Channel:
         self._replies: dict[int, hub.Queue] = {}
         self._refused: dict[int, str] = {}
 
-    def read(self) -> set[Key]:
-        """The keys of our flows on the switch, without those it learned. Raises ChannelError."""
-        return {stats.key for stats in self.stats() if not learned(stats.key)}
+    def watch(self) -> None:
+        """Ask to be told when somebody else changes a flow, but for those that the switch learns. Raises ChannelError.
 
-    def stats(self, kind: Kind | None = None) -> list[wire.FlowStats]:
-        """Our flows on the switch with their counters, those of one kind where one is named. Raises ChannelError."""
-        cookie, mask = OWNER_COOKIE, OWNER_MASK
+        What it then tells comes as messages that answer nothing.
+        """
+        tables = [table.id for table in PIPELINE if table.id not in LEARNED_TABLES]
+        for _ in self._ask(lambda xid: wire.flow_monitor_request(xid, tables)):
+            pass
+
+    def stats(self, kind: Kind | None = None, *, everybody: bool = False) -> list[wire.FlowStats]:
+        """Our flows on the switch with their counters, of one kind where one is named, or `everybody`'s.
+
+        Raises ChannelError.
+        """
+        cookie, mask = (0, 0) if everybody else (OWNER_COOKIE, OWNER_MASK)
         if kind is not None:
             cookie, mask = cookie | kind << KIND_SHIFT, mask | 0xFF << KIND_SHIFT
         return [row for part in self._ask(lambda xid: wire.flow_stats_request(xid, cookie, mask)) for row in part]
@@ -141,6 +150,10 @@ class Channel:
         for flow in plan.adds if refused else ():
             if flow.key in refused:
                 LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
+
+    def delete(self, rows: Iterable[wire.FlowStats]) -> None:
+        """Delete just these flows that were read, whatever others have their cookies. Raises ChannelError."""
+        self._send_all((wire.flow_mod_delete_strict(row, xid), xid) for row, xid in self._numbered(rows))
 
     def send_packet(self, frame: bytes, actions: Iterable[Action]) -> None:
         """Let the switch send a packet."""

@@ -25,6 +25,7 @@ MULTIPART_FLOW: Final = 1
 MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
 MULTIPART_PORT_DESC: Final = 13
+MULTIPART_FLOW_MONITOR: Final = 16
 EARLY_MAX: Final = 1024
 """The most bytes of a message before the switch is admitted: a hello takes 16, a features reply 32."""
 _KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010A04: 4, 0x00010C04: 4}
@@ -33,6 +34,8 @@ _KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010A04: 4, 0x00
 in_port, metadata, tunnel_id; and of a packet that is too large how large it may be (reg5), and its tag (reg6).
 """
 
+_ABBREVIATED: Final = 4
+"""OFPFME_ABBREV, the update that follows a flow mod of our own (section 7.3.5.17.2)."""
 _HEADER: Final = Struct("!BBHI")
 _PAIR: Final = Struct("!HH")
 _LONG: Final = Struct("!I")
@@ -42,6 +45,7 @@ _ENTRIES: Final = {
     MULTIPART_FLOW: ("flow statistics", 56, 0),
     MULTIPART_METER: ("meter statistics", 40, 4),
     MULTIPART_METER_CONFIG: ("meters", 8, 0),
+    MULTIPART_FLOW_MONITOR: ("flow updates", 8, 0),
 }
 """The lists that are handed on, the fewest bytes that an entry has, and where in it its length stands."""
 
@@ -183,10 +187,11 @@ def _multipart(message: bytes) -> bytes:
     if kind not in _ENTRIES:
         return b""
     what, least, at = _ENTRIES[kind]
-    place = 16
+    place, others = 16, kind != MULTIPART_FLOW_MONITOR or len(message) == 16
     while place < len(message):
         size, _ = _PAIR.unpack_from(message, place + at)
         if size < least or size % 8 or place + size > len(message):
             raise MalformedError(f"{what} with an entry of {size} bytes")
+        others = others or _PAIR.unpack_from(message, place)[1] != _ABBREVIATED
         place += size
-    return message
+    return message if others else b""  # of our own flow mods we know

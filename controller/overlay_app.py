@@ -203,13 +203,18 @@ class OverlayApp(app_manager.RyuApp):
             ofp_event.EventOFPFlowStatsReply,
             ofp_event.EventOFPMeterStatsReply,
             ofp_event.EventOFPMeterConfigStatsReply,
+            ofp_event.EventOFPFlowMonitorReply,
             ofp_event.EventOFPBarrierReply,
         ],
         MAIN_DISPATCHER,
     )
     def _on_reply(self, event: Any) -> None:
-        _, channel = self._channels.get(event.msg.datapath, (None, None))
-        if channel is not None:
+        name, channel = self._channels.get(event.msg.datapath, (None, None))
+        if name is None or channel is None:
+            return
+        if isinstance(event, ofp_event.EventOFPFlowMonitorReply) and event.msg.body:
+            self._reconcilers[name].suspect()
+        else:
             channel.on_reply(event.msg)
 
     @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)

@@ -15,12 +15,13 @@ from ryu.lib import hub
 
 from controller.channel import Channel, ChannelError
 from controller.drops import drops
+from controller.installed import REREAD_S, Installed
 from controller.state import State
 from flows import meters, probe, text
 from flows.compile import Cache, compile, notice
 from flows.flow import Flow
 from flows.model import Overlay
-from flows.plan import Key, plan, removable
+from flows.plan import plan
 from flows.tables import Kind
 
 LOG: Final = logging.getLogger("overlay.reconciler")
@@ -28,8 +29,6 @@ WARM_S: Final = 0.05
 """Seconds within which a neighbor in the underlay answers."""
 WARM_FOR_S: Final = 600
 """Seconds for which Open vSwitch remembers it at least (`tnl/neigh/aging`: 900)."""
-REREAD_S: Final = 30
-"""Seconds between full reads of a switch's flows, which find what somebody else changed."""
 
 
 class Reconciler:
@@ -41,23 +40,28 @@ class Reconciler:
         self._dirty = hub.Event()
         self._cache: Cache = {}
         self._channel: Channel | None = None
-        self._installed: set[Key] | None = None
-        self._meters: dict[int, meters.Rate | None] = {}
+        self._installed: Installed | None = None
         self._warmed: frozenset[probe.Way] = frozenset()
         self._warm_until: dict[probe.Way, float] = {}
-        self._read_at = monotonic()
         self._listened_at = monotonic()
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
         self._dirty.set()
 
+    def suspect(self) -> None:
+        """The switch has told that somebody else changed its flows."""
+        if self._installed is not None:
+            self._installed.suspect()
+            self.wake()
+
     def attach(self, channel: Channel) -> None:
         """Take a new connection to the switch; an older one is ended."""
         if self._channel is not None:
             self._channel.close()
             self._channel.on_end()
-        self._channel, self._installed, self._warmed, self._warm_until = channel, None, frozenset(), {}
+        self._channel, self._installed = channel, Installed(self.chassis, channel)
+        self._warmed, self._warm_until = frozenset(), {}
         self.wake()
 
     def detach(self, channel: Channel) -> bool:
@@ -65,56 +69,44 @@ class Reconciler:
         channel.on_end()
         if self._channel is not channel:
             return False
-        self._channel = None
+        self._channel = self._installed = None
         return True
 
     def run(self) -> None:
         """The loop; never returns."""
         while True:
-            due = min(self._read_at + REREAD_S, self._listened_at + (self._state.listens or REREAD_S))
+            due = self._listened_at + (self._state.listens or REREAD_S)
+            if self._installed is not None:
+                due = min(due, self._installed.due())
             self._dirty.wait(timeout=max(0.0, due - monotonic()))
             self._dirty.clear()
             if monotonic() >= self._listened_at + (self._state.listens or REREAD_S):
                 self._listen()
-            if monotonic() >= self._read_at + REREAD_S:
-                self._read_again()
-            channel = self._channel
-            if channel is None:
+            if self._installed is not None and monotonic() >= self._installed.due():
+                self._read_again(self._installed)
+            channel, installed = self._channel, self._installed
+            if channel is None or installed is None:
                 continue
             try:
-                self._reconcile(channel)
+                self._reconcile(channel, installed)
             except ChannelError as error:
                 LOG.warning("%s: %s", self.chassis, error)
                 if channel is self._channel:
                     channel.close()
 
-    def _read_again(self) -> None:
-        """Look for what somebody else changed; the next pass repairs it, this one tells."""
-        self._read_at = monotonic()
-        channel, remembered = self._channel, self._installed
+    def _read_again(self, installed: Installed) -> None:
+        """Look for what somebody else changed."""
         self._warmed = frozenset()
-        if channel is None or remembered is None:
-            return
         try:
-            found, found_meters = channel.read(), channel.read_meters()
+            installed.read_again()
         except ChannelError as error:
             LOG.warning("%s: %s", self.chassis, error)
-            return
-        if channel is not self._channel or remembered is not self._installed:
-            return
-        if meters.of_ours(found_meters) != meters.of_ours(self._meters):
-            LOG.warning("%s: meters changed by somebody else", self.chassis)
-        self._meters = found_meters
-        if found != remembered:
-            gone, strange = len(remembered - found), len(found - remembered)
-            LOG.warning("%s: flows changed by somebody else: %d gone, %d added", self.chassis, gone, strange)
-            self._installed = found
 
     def _listen(self) -> None:
         """Look which learned neighbors were heard at the switch, and let it ask those that were not for long."""
         self._listened_at = monotonic()
         channel, state = self._channel, self._state
-        if channel is None or self._installed is None or state.listens is None:
+        if channel is None or self._installed is None or not self._installed.begun or state.listens is None:
             return
         whose = {key: (view.vni, ip) for view in self._cache for key, ip in notice.listening(view).items()}
         if not whose and all(neighbor.chassis != self.chassis for neighbor in state.overlay.neighbors):
@@ -129,7 +121,7 @@ class Reconciler:
         except ChannelError as error:
             LOG.warning("%s: %s", self.chassis, error)
 
-    def _reconcile(self, channel: Channel) -> None:
+    def _reconcile(self, channel: Channel, installed: Installed) -> None:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
         state = self._state
         known = state.chassis.get(self.chassis)
@@ -138,51 +130,39 @@ class Reconciler:
         version, nb_cfg, overlay = state.version, state.nb_cfg, state.overlay
         if self.chassis not in overlay.chassis:
             return
-        if self._installed is None:
-            installed, self._meters = channel.read(), channel.read_meters()
-            LOG.info("%s: connected, %d of our flows found", self.chassis, len(installed))
-            self._installed = installed
         desired = compile(overlay, self.chassis, self._cache)
+        given = {flow.key: flow for flow in desired}
+        installed.given = given
+        if not installed.begun:
+            installed.begin()
         try:
             needed = meters.needed(desired)
         except ValueError as error:
             LOG.error("%s: nothing is changed: %s", self.chassis, error)
             return
-        metering = meters.plan(needed, self._meters)
+        metering = meters.plan(needed, installed.meters)
         taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
         refused, wanted = _without(desired, dict.fromkeys(metering.taken, taken))
-        todo = plan(wanted, self._installed)
+        todo = plan(wanted, installed.flows)
         userspace = known.plugged.datapath_type == "netdev"
         if userspace and self._warmed and self._warm(channel):
             hub.sleep(WARM_S)  # so that the first packet that goes a new way finds the neighbor resolved
         if todo or metering:
             by_switch, unmetered = channel.apply(todo, metering)
-            self._note_meters(metering, unmetered)
-            self._installed |= {flow.key for flow in todo.adds if flow.key not in by_switch}
-            self._installed -= set(removable(todo, by_switch))
-            if todo:
-                LOG.info("%s: %d flows added, %d deleted", self.chassis, len(todo.adds), len(todo.deletes))
+            installed.note_meters(metering, unmetered)
+            installed.note(todo, by_switch)
             refused |= {flow: by_switch[flow.key] for flow in todo.adds if flow.key in by_switch}
             refused |= _without(wanted, unmetered)[0]
         channel.delete_meters(metering)
-        for id in metering.deletes:
-            del self._meters[id]
+        installed.forget_meters(metering.deletes)
         if userspace:
             self._warm(channel)
         named = tuple(_refusal(overlay, flow, reason) for flow, reason in refused.items())
-        state.confirm(self.chassis, version, nb_cfg, len(self._installed), named)
+        state.confirm(self.chassis, version, nb_cfg, len(installed.flows), named)
         asked = state.asked_to_count(self.chassis)
         if asked:
-            by_key = {flow.key: flow for flow in desired}
-            counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
+            counted = drops(self.chassis, overlay, given, channel.stats(), channel.meter_stats())
             state.count(self.chassis, asked, counted)
-
-    def _note_meters(self, metering: meters.MeterPlan, unmetered: Mapping[int, str]) -> None:
-        """The meters that the switch has now; those that are to be deleted it has until no flow uses them."""
-        self._meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in unmetered}
-        changed = len(metering.adds) + len(metering.changes) - len(unmetered)
-        if changed or metering.deletes:
-            LOG.info("%s: %d meters set, %d to delete", self.chassis, changed, len(metering.deletes))
 
     def _warm(self, channel: Channel) -> bool:
         """Send a probe through each new tunnel; whether there was one that had none for long.

@@ -43,7 +43,8 @@ METER_MOD: Final = 29
 """Message types (section 7.1)."""
 ADD: Final = 0
 DELETE: Final = 3
-"""Flow mod commands; DELETE is the one that is not strict (section 7.3.4.1)."""
+DELETE_STRICT: Final = 4
+"""Flow mod commands (section 7.3.4.1); strict: just this match and priority."""
 METER_ADD: Final = 0
 METER_MODIFY: Final = 1
 METER_DELETE: Final = 2
@@ -53,6 +54,7 @@ ALL_METERS: Final = 0xFFFFFFFF
 MULTIPART_FLOW: Final = 1
 MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
+MULTIPART_FLOW_MONITOR: Final = 16
 ALL_TABLES: Final = 0xFF
 ANY: Final = 0xFFFFFFFF
 """OFPP_ANY, OFPG_ANY."""
@@ -68,6 +70,10 @@ _NICIRA: Final = 0x00002320
 _HEADER: Final = Struct("!BBHI")
 _FLOW_MOD: Final = Struct("!BBHIQQBBHHHIIIHH")
 _FLOW_STATS_REQUEST: Final = Struct("!BBHIHH4xB3xII4xQQ")
+_MULTIPART_REQUEST: Final = Struct("!BBHIHH4x")
+_FLOW_MONITOR: Final = Struct("!IIIHBB")
+_ADDED_REMOVED_MODIFIED: Final = 2 | 4 | 8
+"""OFPFMF_ADD, OFPFMF_REMOVED, OFPFMF_MODIFY."""
 _PACKET_OUT: Final = Struct("!BBHIIIH6x")
 _FLOW_STATS: Final = Struct("!HBx4x4xH2x2x2x2x2xQQQ")
 _METER_MOD: Final = Struct("!BBHIHHI")
@@ -109,6 +115,16 @@ def oxm(name: str, masked: bool = False) -> int:
     return field.oxm_class << 16 | field.oxm_number << 9 | masked << 8 | field.octets << masked
 
 
+_OLDER: Final = {
+    "eth_dst": 0x00000206, "eth_src": 0x00000406, "eth_type": 0x00000602, "ip_proto": 0x00000C01,
+    "ip_src": 0x00000E04, "ip_dst": 0x00001004, "arp_op": 0x00001E02, "arp_spa": 0x00002004, "arp_tpa": 0x00002204,
+    "tun_id": 0x00012008, "arp_sha": 0x00012206, "arp_tha": 0x00012406, "ipv6_src": 0x00012610, "ipv6_dst": 0x00012810,
+    "udp_src": 0x00001602, "udp_dst": 0x00001802, "icmp_type": 0x00001A01, "icmpv6_type": 0x00012A01,
+    "nd_target": 0x00012E10, "nd_sll": 0x00013006, "nd_tll": 0x00013206,
+}  # fmt: skip
+"""NXM headers of fields that have an OXM number too (nicira-ext.h)."""
+_WHOLE: Final = {name: _OLDER.get(name, oxm(name)) for name in FIELDS}
+"""The header of a field in an action that moves it: the one that Open vSwitch itself writes there."""
 _FULL: Final = {name: (_LONG.pack(oxm(name)), field.octets) for name, field in FIELDS.items()}
 _MASKED: Final = {name: (_LONG.pack(oxm(name, True)), field.octets) for name, field in FIELDS.items()}
 
@@ -169,7 +185,7 @@ def _move(action: Move) -> bytes:
     bits = action.bits or widths[0]
     if bits > min(widths) or (not action.bits and widths[0] != widths[1]):
         raise ValueError(f"{action} is between fields of {widths[0]} and {widths[1]} bits")
-    return _REG_MOVE.pack(0xFFFF, 24, _NICIRA, 6, bits, 0, 0, oxm(action.source), oxm(action.target))
+    return _REG_MOVE.pack(0xFFFF, 24, _NICIRA, 6, bits, 0, 0, _WHOLE[action.source], _WHOLE[action.target])
 
 
 def _push_vlan(action: PushVlan) -> bytes:
@@ -223,13 +239,13 @@ def _spec(target: str, source: str | int, matches: bool) -> bytes:
     """One flow_mod_spec of a learn action (nicira-ext.h, nx_action_learn)."""
     bits = FIELDS[target].bits
     kind = 0 if matches else 1 << 11
-    place = _LONG.pack(oxm(target)) + b"\0\0"
+    place = _LONG.pack(_WHOLE[target]) + b"\0\0"
     if isinstance(source, int):
         # An immediate value is a whole number of 16-bit words, right-justified.
         value = source.to_bytes((bits + 15) // 16 * 2, "big")
         return (1 << 13 | kind | bits).to_bytes(2, "big") + value + place
     bits = min(bits, FIELDS[source].bits)
-    return (kind | bits).to_bytes(2, "big") + _LONG.pack(oxm(source)) + b"\0\0" + place
+    return (kind | bits).to_bytes(2, "big") + _LONG.pack(_WHOLE[source]) + b"\0\0" + place
 
 
 _ENCODERS: Final[dict[type[Any], Callable[[Any], bytes]]] = {
@@ -300,6 +316,15 @@ def flow_mod_delete(key: tuple[int, int, int], xid: int = 0) -> bytes:
     return head + body
 
 
+def flow_mod_delete_strict(stats: FlowStats, xid: int = 0) -> bytes:
+    """The flow mod that deletes one flow that was read back, and not another with the same key."""
+    head = _FLOW_MOD.pack(
+        VERSION, FLOW_MOD, _FLOW_MOD.size + len(stats.match), xid, stats.cookie, EXACT, stats.table, DELETE_STRICT,
+        0, 0, stats.priority, NO_BUFFER, ANY, ANY, 0, 0,
+    )  # fmt: skip
+    return head + stats.match
+
+
 def meter_mod(command: int, id: int, rate: int = 0, burst: int = 0, xid: int = 0) -> bytes:
     """A meter mod (section 7.3.4.4): its one band drops what is beyond `rate` packets per second and `burst` at once.
 
@@ -333,6 +358,17 @@ def flow_stats_request(xid: int, cookie: int = 0, mask: int = 0) -> bytes:
         MULTIPART_FLOW, 0, ALL_TABLES, ANY, ANY, cookie, mask,
     )  # fmt: skip
     return head + body
+
+
+def flow_monitor_request(xid: int, tables: Iterable[int]) -> bytes:
+    """A request to be told of each flow of these tables that is added, removed or modified (section 7.3.5.17).
+
+    Of our own changes the switch says no more than that they happened.
+    """
+    every = _match(())
+    body = b"".join(_FLOW_MONITOR.pack(id, ANY, ANY, _ADDED_REMOVED_MODIFIED, id, 0) + every for id in sorted(tables))
+    length = _MULTIPART_REQUEST.size + len(body)
+    return _MULTIPART_REQUEST.pack(VERSION, MULTIPART_REQUEST, length, xid, MULTIPART_FLOW_MONITOR, 0) + body
 
 
 def packet_out(data: bytes, actions: Iterable[Action], xid: int = 0) -> bytes:
@@ -400,17 +436,23 @@ def parse_meter_stats(body: bytes) -> list[MeterStats]:
 
 
 class FlowStats(NamedTuple):
-    """What is read back of an installed flow. `key` is `Flow.key`."""
+    """What is read back of an installed flow. `key` is `Flow.key`; `body` its match and instructions, as they came."""
 
     table: int
     priority: int
     cookie: int
     packets: int
     octets: int
+    body: bytes
 
     @property
     def key(self) -> tuple[int, int, int]:
         return self[:3]
+
+    @property
+    def match(self) -> bytes:
+        """The ofp_match, padded."""
+        return self.body[: match_end(self.body)]
 
 
 def parse_flow_stats(body: bytes) -> list[FlowStats]:
@@ -426,6 +468,34 @@ def parse_flow_stats(body: bytes) -> list[FlowStats]:
         length, table, priority, cookie, packets, octets = _FLOW_STATS.unpack_from(body, offset)
         if length < _FLOW_STATS.size + 8 or length % 8 or length > end - offset:
             raise ValueError(f"a flow entry at {offset} claims a length of {length} in {end} bytes")
-        rows.append(FlowStats(table, priority, cookie, packets, octets))
+        content = body[offset + _FLOW_STATS.size : offset + length]
+        rows.append(FlowStats(table, priority, cookie, packets, octets, content))
         offset += length
     return rows
+
+
+def body_of(flow: Flow) -> bytes:
+    """A flow's match and instructions, as `flow_mod_add` sends them. Raises ValueError when they are too long."""
+    return _match(flow.match) + _instructions(flow.actions)
+
+
+def match_end(body: bytes) -> int:
+    """Where the match of a flow's body ends, with its padding. Raises ValueError when it does not begin with one."""
+    kind, length = _PAIR.unpack_from(body) if len(body) >= _PAIR.size else (0, 0)
+    end = (length + 7) // 8 * 8
+    if kind != 1 or length < 4 or end > len(body):
+        raise ValueError(f"{len(body)} bytes do not begin with a match")
+    return end
+
+
+def parse_flow_updates(body: bytes) -> list[int]:
+    """The events of a flow monitor's message, `body` being the message from byte 16 on (section 7.3.5.17.2)."""
+    events = []
+    offset = 0
+    while offset + _PAIR.size <= len(body):
+        length, event = _PAIR.unpack_from(body, offset)
+        if length < 8 or length % 8 or length > len(body) - offset:
+            raise ValueError(f"a flow update at {offset} claims a length of {length} in {len(body)} bytes")
+        events.append(event)
+        offset += length
+    return events

@@ -17,6 +17,8 @@ Key = tuple[int, int, int]
 """(table id, priority, cookie) of a flow."""
 _LEARNED: Final = {(FDB.id, Kind.LEARNED), (TOLD_TABLE.id, Kind.TOLD)}
 """Table and kind of the flows that `learn` writes."""
+LEARNED_TABLES: Final = frozenset(table for table, _ in _LEARNED)
+"""The tables that `learn` writes to."""
 _TO_ALL: Final = (FLOOD.id, Kind.FLOOD_FROM_PORT)
 
 

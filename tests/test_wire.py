@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ryu.ofproto import nicira_ext
 from ryu.ofproto import ofproto_v1_4 as ofp
 from ryu.ofproto import ofproto_v1_4_parser as ryu
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
@@ -23,6 +24,7 @@ from tests.vocabulary import flows
 
 NOT_RYUS = ("nd_reserved", "nd_options_type")
 DATAPATH = ProtocolDesc(version=ofp.OFP_VERSION)
+OLDER = {each.name for each in nicira_ext.oxm_types}
 RYU_NAMES = {
     "tun_id": "tunnel_id",
     "tun_src": "tun_ipv4_src",
@@ -40,6 +42,14 @@ def _name(name: str) -> str:
     return RYU_NAMES.get(name, name)
 
 
+def _moved(name: str) -> str:
+    """Where an action moves a field, Open vSwitch writes the older of its two numbers."""
+    if name in ("nd_target", "nd_sll", "nd_tll"):
+        return name
+    older = f"{_name(name)}_nxm"
+    return older if name != "in_port" and older in OLDER else _name(name)
+
+
 def _value(name: str, value: int) -> int | str:
     return FIELDS[name].text(value) if FIELDS[name].kind in ("mac", "ipv4", "ipv6") else value
 
@@ -55,7 +65,7 @@ def _action(action: f.Action) -> Any:  # noqa: PLR0911 - one case per action
         case f.SetField(name, value):
             return ryu.OFPActionSetField(**{_name(name): _value(name, value)})
         case f.Move(source, target, bits):
-            return ryu.NXActionRegMove(_name(source), _name(target), bits or FIELDS[source].bits)
+            return ryu.NXActionRegMove(_moved(source), _moved(target), bits or FIELDS[source].bits)
         case f.PushVlan(ethertype):
             return ryu.OFPActionPushVlan(ethertype)
         case f.PopVlan():
@@ -80,8 +90,8 @@ def _spec(spec: f.LearnMatch | f.LearnLoad) -> Any:
     bits = FIELDS[spec.target].bits
     if isinstance(spec.source, str):
         bits = min(bits, FIELDS[spec.source].bits)
-        return cls(src=(_name(spec.source), 0), dst=(_name(spec.target), 0), n_bits=bits)
-    return cls(src=spec.source, dst=(_name(spec.target), 0), n_bits=bits)
+        return cls(src=(_moved(spec.source), 0), dst=(_moved(spec.target), 0), n_bits=bits)
+    return cls(src=spec.source, dst=(_moved(spec.target), 0), n_bits=bits)
 
 
 def by_ryu(one: Flow, xid: int) -> bytes:

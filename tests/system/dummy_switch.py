@@ -92,6 +92,11 @@ class DummySwitch:
             place = int.from_bytes(message[4:8], "big")
             raise AssertionError(f"refused {message[8:12].hex()}: {rows[place]}")
 
+    def read(self) -> list[wire.FlowStats]:
+        """All flows, as they are read back."""
+        replies = self.openflow(wire.flow_stats_request(1))
+        return [row for message in replies for row in wire.parse_flow_stats(message[16:])]
+
     def install_meters(self, wanted: Mapping[int, tuple[int, int]]) -> None:
         """Replaces all meters by these; none may be refused."""
         adds = [wire.meter_mod(wire.METER_ADD, id, rate, burst) for id, (rate, burst) in sorted(wanted.items())]

@@ -1,0 +1,132 @@
+"""What one switch has: read when it connects, remembered, and read again to find what somebody else changed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from time import monotonic
+from typing import Final
+
+from controller.channel import Channel, ChannelError
+from controller.readback import Reading, foreign_text, judge, told
+from flows import meters
+from flows.flow import Flow
+from flows.meters import MeterPlan, Rate
+from flows.plan import Key, Plan, removable
+
+LOG: Final = logging.getLogger("overlay.installed")
+REREAD_S: Final = 30
+"""Seconds between full reads of a switch's flows, which find what somebody else changed and nobody told us."""
+SUSPECTED_S: Final = 0.1
+"""Seconds between two such reads where the switch tells of changes."""
+
+
+class Installed:
+    """The flows and meters of one connection's switch.
+
+    `flows` holds our flows that are there and as they should be, with the body that was read back of each (None: not
+    since we sent it); `given` is what the switch should have, by key. `begun`: the switch was read.
+    """
+
+    def __init__(self, chassis: str, channel: Channel) -> None:
+        self._chassis = chassis
+        self._channel = channel
+        self._altered: frozenset[Key] = frozenset()
+        self._foreign: frozenset[Key] = frozenset()
+        self._seen: frozenset[Key] = frozenset()
+        self._suspected = False
+        self._reading_s = 0.0
+        self._read_at = monotonic()
+        self.begun = False
+        self.given: dict[Key, Flow] = {}
+        self.flows: dict[Key, bytes | None] = {}
+        self.meters: dict[int, Rate | None] = {}
+
+    def begin(self) -> None:
+        """Read all of it, and have the switch tell of changes. Raises ChannelError."""
+        try:
+            self._channel.watch()
+        except ChannelError as error:
+            LOG.warning("%s: changes by somebody else are seen every %d s only: %s", self._chassis, REREAD_S, error)
+        reading = self._read()
+        self.meters = self._channel.read_meters()
+        LOG.info("%s: connected, %d of our flows found", self._chassis, len(reading.installed))
+        if reading.changed:
+            LOG.warning("%s: flows changed while nobody was there: %s", self._chassis, told(reading, self.given))
+        self.begun = True
+
+    def suspect(self) -> None:
+        """The switch has told that somebody else changed its flows."""
+        self._suspected = True
+
+    def due(self) -> float:
+        """When it is to be read again: now and then, or soon where somebody is at it.
+
+        Who goes on and on does not keep us from anything else: most of the time is not spent on that.
+        """
+        return self._read_at + (max(SUSPECTED_S, 5 * self._reading_s) if self._suspected else REREAD_S)
+
+    def read_again(self) -> None:
+        """Look for what somebody else changed, and tell; the next plan repairs it. Raises ChannelError."""
+        if not self.begun:
+            return
+        reading = self._read()
+        if reading.changed:
+            LOG.warning("%s: flows changed by somebody else: %s", self._chassis, told(reading, self.given))
+        found = self._channel.read_meters()
+        if meters.of_ours(found) != meters.of_ours(self.meters):
+            LOG.warning("%s: meters changed by somebody else", self._chassis)
+        self.meters = found
+
+    def _read(self) -> Reading:
+        """The flows, without what was slipped in under a cookie of ours. Raises ChannelError."""
+        self._suspected = False
+        self._read_at = began = monotonic()
+        reading = judge(self._channel.stats(everybody=True), self.flows, self.given)
+        self._reading_s = monotonic() - began
+        if reading.added:
+            self._channel.delete(reading.added)
+        self.flows = reading.installed
+        self._altered |= frozenset(reading.altered)
+        self._tell_foreign(reading.foreign)
+        return reading
+
+    def _tell_foreign(self, found: frozenset[Key]) -> None:
+        """Tell of flows that are not ours and stay; one that stands where one of ours belongs is gone soon."""
+        staying = found & self._seen
+        self._seen = found
+        if staying != self._foreign:
+            self._foreign = staying
+            LOG.warning("%s: %s", self._chassis, foreign_text(staying))
+
+    def note(self, todo: Plan, refused: Collection[Key]) -> None:
+        """The plan was applied, but for what was refused. Raises ChannelError."""
+        self.flows |= {flow.key: None for flow in todo.adds if flow.key not in refused}
+        for key in removable(todo, refused):
+            self.flows.pop(key, None)
+        if todo:
+            LOG.info("%s: %d flows added, %d deleted", self._chassis, len(todo.adds), len(todo.deletes))
+        if self._altered:
+            self._learn_spelling()
+
+    def _learn_spelling(self) -> None:
+        """Of flows that were just put right, take what is read back for right.
+
+        Another version of Open vSwitch may write what we sent in a way we don't know, and we would mend it for ever.
+        """
+        for row in self._channel.stats():
+            if row.key in self._altered and row.key in self.flows:
+                self.flows[row.key] = row.body
+        self._altered = frozenset()
+
+    def note_meters(self, metering: MeterPlan, refused: Collection[int]) -> None:
+        """Meters were added and changed, but for those refused; those to be deleted are there as long as flows."""
+        self.meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in refused}
+        changed = len(metering.adds) + len(metering.changes) - len(refused)
+        if changed or metering.deletes:
+            LOG.info("%s: %d meters set, %d to delete", self._chassis, changed, len(metering.deletes))
+
+    def forget_meters(self, deleted: Iterable[int]) -> None:
+        """Meters are gone."""
+        for id in deleted:
+            del self.meters[id]
