@@ -134,6 +134,7 @@ class ChassisSession:
         self._marked_at = -MARK_S
         self._leaving: Callable[[], None] | None = None
         self._provisioned: tuple[Wanted, int] | None = None
+        self._settled: Wanted | None = None
         self._later = False
 
     @property
@@ -235,9 +236,15 @@ class ChassisSession:
         seen = self._session.idl.change_seqno
         if (wanted, seen) == self._provisioned:
             return ()
-        problems = provision(self._session, wanted)
-        self._provisioned = (wanted, seen) if not problems else None
-        return problems
+        done = provision(self._session, wanted)
+        shape = replace(wanted, marks={})  # what it is to remember changes all the time
+        if done.written and self._settled == shape:
+            # Nothing else is wanted than what was there already, so it was not us who changed it.
+            LOG.warning("%s: set back what somebody else changed: %s", self._row.chassis.name, "; ".join(done.written))
+        elif not done.written:
+            self._settled = shape
+        self._provisioned = (wanted, seen) if not done.problems else None
+        return done.problems
 
     def _tell(self, problems: tuple[str, ...]) -> None:
         """Log what newly stands in the way."""

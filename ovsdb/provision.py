@@ -31,6 +31,10 @@ MAX_BACKOFF_MS: Final = 1000
 """The longest a switch waits before it tries the controller again."""
 
 
+_MARKED: Final = ("Bridge", "Port", "Interface", "Controller")
+"""Tables that have rows of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a chassis is to be. `datapath_type` None leaves it to the chassis.
@@ -74,19 +78,29 @@ def controller_target(configured: str | None, local_address: str | None, listens
     return str(Tcp(address, listens.plain or OPENFLOW_PORT))
 
 
-def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
-    """Write what differs; returns what stands in the way, in words.
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What stands in the way of a chassis being as wanted, and what was written to make it so, in words."""
+
+    problems: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
+
+def provision(session: Session, wanted: Wanted) -> Provisioned:
+    """Write what differs.
 
     Raises TransactionError when the server refuses the transaction.
     """
     idl = session.idl
     bridge = find(idl, "Bridge", BRIDGE)
     if bridge is None and any(find(idl, table, BRIDGE) for table in ("Port", "Interface")):
-        return (f"{BRIDGE} is the name of a port that is not ours; rename or remove it",)
+        return Provisioned((f"{BRIDGE} is the name of a port that is not ours; rename or remove it",))
     if bridge is not None and not is_ours(bridge):
-        return (
-            f"bridge {BRIDGE} is there already and is not ours; remove it, or hand it over: "
-            f"ovs-vsctl set bridge {BRIDGE} external_ids:{MARK[0]}={MARK[1]}",
+        return Provisioned(
+            (
+                f"bridge {BRIDGE} is there already and is not ours; remove it, or hand it over: "
+                f"ovs-vsctl set bridge {BRIDGE} external_ids:{MARK[0]}={MARK[1]}",
+            )
         )
     problems = [
         f"{name} is the name of a port that is not ours; rename or remove it"
@@ -113,8 +127,34 @@ def provision(session: Session, wanted: Wanted) -> tuple[str, ...]:
                 + ("load the kernel module openvswitch, or " if wanted.datapath_type == "system" else "")
                 + f"overlayctl chassis-set {wanted.chassis.name} --datapath TYPE"
             )
-    session.transact(lambda idl, transaction: _write(idl, transaction, wanted))
-    return (*problems, *_faults(bridge))
+    written: list[str] = []
+
+    def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction) -> None:
+        _write(idl, transaction, wanted)
+        written[:] = _written(transaction)
+
+    session.transact(write)
+    marked = (row for table in _MARKED for row in idl.tables[table].rows.values() if is_ours(row))
+    idl.ours = frozenset(row.uuid for row in marked)
+    return Provisioned((*problems, *_faults(bridge)), tuple(written))
+
+
+def _written(transaction: ovs.db.idl.Transaction) -> Iterator[str]:
+    """What a transaction changes, but for counters and what only we remember: rows, and columns with what was there."""
+    for row in transaction._txn_rows.values():
+        table = row._table.name
+        name = f"{table} {getattr(row, 'name', '') or getattr(row, 'target', '')}".rstrip()
+        if table == "Open_vSwitch" or row._changes is None:
+            continue
+        if row._data is None:
+            yield f"{name} was not there"
+            continue
+        for column in sorted(row._changes):
+            was = row._data[column].to_string()
+            if column == "external_ids" and MARK[0] not in was:
+                yield f"{name}: external_ids had lost {'='.join(MARK)}"
+            elif column != "external_ids" and was != row._changes[column].to_string():
+                yield f"{name}: {column} was {was}"
 
 
 def _misfits(idl: ovs.db.idl.Idl, wanted: Wanted, bridge: Any) -> Iterator[str]:
@@ -268,6 +308,7 @@ def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridg
                 on.addvalue("ports", _insert_port(idl, transaction, place[1], columns))
                 changed = True
             elif port is not None and is_ours(port) and place[1] != BRIDGE:
+                changed |= _fill(port, {"external_ids": {**port.external_ids, **dict([MARK])}})
                 for interface in port.interfaces:
                     changed |= _fill(interface, columns)
     return _write_mtus(bridge, wanted.mtus) or changed

@@ -68,6 +68,8 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
     told: Callable[[str, uuid.UUID, bool], None] | None = None
     cluster: str | None = None
     unfit = ""
+    ours: frozenset[uuid.UUID] = frozenset()
+    """Rows that carried our mark when they were last looked at."""
     _rested = 0.0
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:

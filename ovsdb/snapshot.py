@@ -120,9 +120,14 @@ class Plugged:
     ours: bool = True
 
 
-def is_ours(row: Any) -> bool:
+def is_marked(row: Any) -> bool:
     """Whether a row carries our mark."""
     return bool(row.external_ids.get(MARK[0]) == MARK[1])
+
+
+def is_ours(row: Any) -> bool:
+    """Whether a row carries our mark, or did when it was last provisioned: somebody may have cleared its column."""
+    return is_marked(row) or row.uuid in getattr(row._idl, "ours", ())
 
 
 def only(values: Any, otherwise: Any = None) -> Any:
