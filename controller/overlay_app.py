@@ -50,7 +50,7 @@ class OverlayApp(app_manager.RyuApp):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Ryu's defaults never notice a switch that went silent.
-        self.CONF.set_default("echo_request_interval", 5.0)
+        self.CONF.set_default("echo_request_interval", 3.0)
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
         timed_log()
         self._state = State(changed=self._changed, noted=self._noted)

@@ -132,6 +132,7 @@ class ChassisSession:
         self._problems: tuple[str, ...] = ()
         self._fault = f"{row.remote}: {NEW}"
         self._marked_at = -MARK_S
+        self._memory: dict[str, str] | None = None
         self._leaving: Callable[[], None] | None = None
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
@@ -272,12 +273,13 @@ class ChassisSession:
         assert declared is not None
         here, there = marks.mark_of(declared), marks.parse(written)
         same = there is not None and (there.database_id, there.epoch) == (here.database_id, here.epoch)
-        if same and monotonic() < self._marked_at + MARK_S:
+        memory = marks.memory(declared, self._row.chassis.name, self._state.overlay.bindings)
+        if same and memory == self._memory and monotonic() < self._marked_at + MARK_S:
             here = there or here
         elif here != there:
             self._marked_at = monotonic()
-        name = self._row.chassis.name
-        return {marks.KEY: str(here), **marks.memory(declared, name, self._state.overlay.bindings)}
+        self._memory = memory
+        return {marks.KEY: str(here), **memory}
 
     def _withdraw(self) -> None:
         name = self._row.chassis.name
