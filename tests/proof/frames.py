@@ -361,6 +361,9 @@ def _allowed(one: Binding) -> Iterator[Named]:
             yield f"pair {pair.ip}, ARP probe", arp(from_mac, 0, first if family == 4 else STRANGE4)
             yield f"pair {pair.ip}, other sender MAC", arp(from_mac, 0, STRANGE4, arp_sha=mac)
             yield f"pair {pair.ip}, own IPv4", ipv4(from_mac, BROADCAST, ip4, 0xFFFFFFFF)
+            for each in (*one.extra_macs, *one.shared):
+                name = f"pair {pair.ip}, from {each}"
+                yield name, (ipv4 if family == 4 else ipv6)(mac_number(each), BROADCAST, first, first)
             yield from _discovery_as(f"pair {pair.ip}", from_mac, mac)
 
 
