@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from flows.compile.guard import ANYBODY, copy
-from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, UDP, masked, source
+from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, RARP, UDP, masked, source
 from flows.compile.view import LocalPort, View
 from flows.flow import Flow, Goto, Match, flow
 from flows.model import is_ipv4
@@ -20,6 +20,8 @@ UNSPECIFIED: Final = "::"
 def claim(view: View) -> Iterator[Flow]:
     """What each port may speak for. Who is not restricted may speak for any address that is no other port's."""
     for port in view.ports:
+        if not port.learns:
+            yield from _reverse(view, port)
         if not (port.restricted or port.learns):
             yield from _as_itself(view, port)
         if port.restricted:
@@ -72,6 +74,14 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
     yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 250, {**here, "eth_type": ARP}, [copy(port.ofport)])
     for ethertype in (IPV4, IPV6):
         yield flow(CLAIM, Kind.DROP_SPOOFED_IP, 250, {**here, "eth_type": ethertype}, [])
+
+
+def _reverse(view: View, port: LocalPort) -> Iterator[Flow]:
+    """RARP (RFC 903) names the port's own MAC, as hypervisors send it to tell where a VM has moved to."""
+    here: Match = {"metadata": view.vni, "in_port": port.ofport, "eth_type": RARP}
+    for mac in port.macs:
+        yield flow(CLAIM, Kind.OWN_ADDRESS, 360, {**here, "eth_src": mac, "arp_sha": mac}, [Goto(DISCOVERY)])
+    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 350, here, [])
 
 
 def _as_itself(view: View, port: LocalPort) -> Iterator[Flow]:
