@@ -17,7 +17,7 @@ from controller.channel import Channel, ChannelError
 from controller.drops import drops
 from controller.state import State
 from flows import meters, probe, text
-from flows.compile import Cache, compile, notice
+from flows.compile import Cache, everything, notice, step_by_step
 from flows.flow import Flow
 from flows.model import Overlay
 from flows.plan import Key, plan, removable
@@ -28,6 +28,8 @@ WARM_S: Final = 0.05
 """Seconds within which a neighbor in the underlay answers."""
 WARM_FOR_S: Final = 600
 """Seconds for which Open vSwitch remembers it at least (`tnl/neigh/aging`: 900)."""
+TURN_S: Final = 0.05
+"""Seconds of compiling after which others have their turn: echo requests wait for it, and all other chassis."""
 REREAD_S: Final = 30
 """Seconds between full reads of a switch's flows, which find what somebody else changed."""
 
@@ -142,7 +144,9 @@ class Reconciler:
             installed, self._meters = channel.read(), channel.read_meters()
             LOG.info("%s: connected, %d of our flows found", self.chassis, len(installed))
             self._installed = installed
-        desired = compile(overlay, self.chassis, self._cache)
+        desired = self._compile(overlay)
+        if channel is not self._channel or self._installed is None:
+            return  # the connection has ended meanwhile; another one wakes the loop
         try:
             needed = meters.needed(desired)
         except ValueError as error:
@@ -176,6 +180,15 @@ class Reconciler:
             by_key = {flow.key: flow for flow in desired}
             counted = drops(self.chassis, overlay, by_key, channel.stats(), channel.meter_stats())
             state.count(self.chassis, asked, counted)
+
+    def _compile(self, overlay: Overlay) -> tuple[Flow, ...]:
+        """The flows that the chassis should have."""
+        turn = monotonic()
+        for _ in step_by_step(overlay, self.chassis, self._cache):
+            if monotonic() > turn + TURN_S:
+                hub.sleep(0)
+                turn = monotonic()
+        return everything(self._cache)
 
     def _note_meters(self, metering: meters.MeterPlan, unmetered: Mapping[int, str]) -> None:
         """The meters that the switch has now; those that are to be deleted it has until no flow uses them."""
