@@ -18,7 +18,7 @@ from controller.drops import drops
 from controller.installed import REREAD_S, Installed
 from controller.state import State
 from flows import meters, probe, text
-from flows.compile import Cache, compile, notice
+from flows.compile import Cache, everything, notice, step_by_step
 from flows.flow import Flow
 from flows.model import Overlay
 from flows.plan import plan
@@ -29,6 +29,8 @@ WARM_S: Final = 0.05
 """Seconds within which a neighbor in the underlay answers."""
 WARM_FOR_S: Final = 600
 """Seconds for which Open vSwitch remembers it at least (`tnl/neigh/aging`: 900)."""
+TURN_S: Final = 0.05
+"""Seconds of compiling after which others have their turn: echo requests wait for it, and all other chassis."""
 
 
 class Reconciler:
@@ -130,7 +132,9 @@ class Reconciler:
         version, nb_cfg, overlay = state.version, state.nb_cfg, state.overlay
         if self.chassis not in overlay.chassis:
             return
-        desired = compile(overlay, self.chassis, self._cache)
+        desired = self._compile(overlay)
+        if channel is not self._channel:
+            return  # the connection has ended meanwhile; another one wakes the loop
         given = {flow.key: flow for flow in desired}
         installed.given = given
         if not installed.begun:
@@ -163,6 +167,15 @@ class Reconciler:
         if asked:
             counted = drops(self.chassis, overlay, given, channel.stats(), channel.meter_stats())
             state.count(self.chassis, asked, counted)
+
+    def _compile(self, overlay: Overlay) -> tuple[Flow, ...]:
+        """The flows that the chassis should have."""
+        turn = monotonic()
+        for _ in step_by_step(overlay, self.chassis, self._cache):
+            if monotonic() > turn + TURN_S:
+                hub.sleep(0)
+                turn = monotonic()
+        return everything(self._cache)
 
     def _warm(self, channel: Channel) -> bool:
         """Send a probe through each new tunnel; whether there was one that had none for long.

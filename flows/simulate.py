@@ -55,7 +55,9 @@ BEYOND: Final = {
 """What a packet has that no flow can match: its length with its Ethernet header, 0 for a small one; the EtherType of
 its VLAN tag, 0 for 802.1Q's; and a second tag behind that, and that one's EtherType."""
 _NEEDS: Final[Mapping[str, tuple[Mapping[str, int], ...]]] = {
-    **dict.fromkeys(("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"), ({"eth_type": 0x0806},)),
+    **dict.fromkeys(
+        ("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"), ({"eth_type": 0x0806}, {"eth_type": 0x8035})
+    ),
     **dict.fromkeys(("ip_proto", "nw_ttl", "ip_frag"), ({"eth_type": 0x0800}, {"eth_type": 0x86DD})),
     **dict.fromkeys(("ip_src", "ip_dst"), ({"eth_type": 0x0800},)),
     **dict.fromkeys(("ipv6_src", "ipv6_dst"), ({"eth_type": 0x86DD},)),

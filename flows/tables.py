@@ -129,7 +129,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.DROP_DHCP_SERVER: "a DHCP server's messages, of a port that may not send them",
     Kind.DROP_FRAGMENTED_ND: "neighbor discovery in fragments (RFC 6980)",
     Kind.MAY_SEND: "what a port may send that others may not",
-    Kind.DROP_RESERVED: "link-local control traffic (STP, LLDP, LACP, pause)",
+    Kind.DROP_RESERVED: "link-local control traffic (STP, PVST+, LLDP, CDP, LACP, pause)",
     Kind.DROP_MULTICAST_SOURCE: "a source address that is a group address",
     Kind.LEARN_LOCAL: "teaches fdb that a MAC is behind a port",
     Kind.LEARN_REMOTE: "teaches fdb that a MAC is behind a VTEP",
@@ -200,7 +200,8 @@ CLASSIFY: Final = Table(
 TAGS: Final = Table(
     5,
     "tags",
-    "a packet that still has a VLAN tag is dropped, but for networks and service tags that let tags pass",
+    "a packet that still has a VLAN tag is dropped, but for networks and service tags that let tags pass; "
+    "a priority tag (VID 0) passes nowhere",
     frozenset({"metadata", "in_port", ORIGIN, "vlan_tci", "eth_type"}),
     ("guard",),
     Kind.CONTINUE,
@@ -218,7 +219,7 @@ MESSAGE: Final = Table(
     12,
     "message",
     "router advertisements, redirects and a DHCP server's messages only from ports that may send them",
-    frozenset({"metadata", "in_port", "vlan_tci", "eth_type", "ip_proto", "udp_src", "udp_dst", "icmp_type"})
+    frozenset({"metadata", "in_port", "vlan_tci", "eth_type", "ip_proto", "udp_dst", "icmp_type"})
     | {"icmpv6_type", "ip_frag", "nw_ttl"},
     ("claim", "learn"),
     Kind.CONTINUE,

@@ -26,6 +26,7 @@ Spot = tuple[str, int, int]
 
 _Key = TypeVar("_Key")
 ARP: Final = 0x0806
+RARP: Final = 0x8035
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
 BROADCAST: Final = 0xFFFFFFFFFFFF
@@ -298,10 +299,15 @@ def _is_tagged(frame: Fields) -> bool:
     return bool(frame.get("vlan_tci", 0) & _PRESENT) or frame.get("eth_type", 0) in _TAGS
 
 
+def _has_priority_tag(frame: Fields) -> bool:
+    """Whether its outermost tag has a priority alone: hosts take what is behind it for untagged."""
+    return frame.get("vlan_tci", 0) & (_PRESENT | 0xFFF) == _PRESENT
+
+
 def _of_no_tenant(frame: Fields) -> set[Kind]:
     """What nobody may send: what bridges tell each other, and anything from a group address."""
     found = set()
-    if frame["eth_dst"] & ~0xF == 0x0180C2000000:
+    if frame["eth_dst"] & ~0xF == 0x0180C2000000 or frame["eth_dst"] & ~1 == 0x01000CCCCCCC:
         found.add(Kind.DROP_RESERVED)
     if frame["eth_src"] & _GROUP:
         found.add(Kind.DROP_MULTICAST_SOURCE)
@@ -324,7 +330,8 @@ def _from_port(
     verdict = _Verdict(_of_no_tenant(frame), set())
     tagged = _is_tagged(frame)
     inner = tagged and not segment.network.transparent and member.binding.service_tag
-    if tagged and not segment.network.transparent and not inner:
+    hidden = _has_priority_tag(frame) and bool(member.binding.tag)
+    if (tagged and not segment.network.transparent and not inner) or (_has_priority_tag(frame) and not hidden):
         verdict.must.add(Kind.DROP_TAGGED)
     _source(known, segment, member, frame, verdict)
     if not tagged:
@@ -334,8 +341,9 @@ def _from_port(
     if verdict.must:
         return (_dropped(name, member, frame, frozenset(verdict.must)),)
     fates = _onward(known, segment, member, frame, seen, tagged=tagged)
-    if inner:
+    if inner or hidden:
         # What a service tag carries may have tags of its own; who hears of that in a network of untagged ports is open.
+        # Nor is it seen on the way in whether that behind another one is a priority tag.
         fates = tuple(_perhaps(fate) for fate in fates)
         verdict.may.add(Kind.DROP_TAGGED)
     if verdict.may:
@@ -407,19 +415,19 @@ def _messages(member: Member, frame: Fields, verdict: _Verdict) -> None:
         or (kind == IPV4 and proto == _ICMP and frame.get("icmp_type", 0) == 5)
     ):
         verdict.must.add(Kind.DROP_ROUTER)
-    ports = (frame.get("udp_src", 0), frame.get("udp_dst", 0))
-    if (
-        May.DHCP_SERVER not in member.binding.may
-        and proto == _UDP
-        and ports == {IPV4: (67, 68), IPV6: (547, 546)}.get(kind)
-    ):
+    client = {IPV4: 68, IPV6: 546}.get(kind)
+    if May.DHCP_SERVER not in member.binding.may and proto == _UDP and frame.get("udp_dst", 0) == client:
         verdict.must.add(Kind.DROP_DHCP_SERVER)
 
 
 def _claims(known: Declared, segment: Segment, member: Member, frame: Fields, verdict: _Verdict) -> None:
     """Whom a packet speaks for: ARP sender and IP source."""
     mac, kind = frame["eth_src"], frame.get("eth_type", 0)
-    if kind == ARP:
+    if kind == RARP:
+        # It says where a MAC is, and assigns addresses to others.
+        if member.binding.secure and (mac not in member.macs or frame.get("arp_sha", 0) != mac):
+            verdict.must.add(Kind.DROP_SPOOFED_ARP)
+    elif kind == ARP:
         _arp_claims(known, segment, member, frame, verdict)
     elif kind in (IPV4, IPV6):
         source = (4, frame.get("ip_src", 0)) if kind == IPV4 else (6, frame.get("ipv6_src", 0))
@@ -831,6 +839,8 @@ def _from_tunnel(
     if _is_tagged(frame) and not segment.network.transparent:
         inner = any(each.binding.service_tag for each in local)
         (perhaps if inner else reasons).add(Kind.DROP_TAGGED)
+    if _has_priority_tag(frame):
+        reasons.add(Kind.DROP_TAGGED)
     lives = _lives(known, segment, frame["eth_src"], senders, local)
     if lives is not True:
         (perhaps if lives is None else reasons).add(Kind.DROP_SPOOFED_TUNNEL)

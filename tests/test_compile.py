@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from flows import text
-from flows.compile import compile
+from flows.compile import compile, everything, step_by_step
 from flows.compile.view import unreachable_pairs
 from flows.flow import Controller, Goto, flow, kind_of, owned
 from flows.model import TUNNELS, Chassis, Neighbor, Overlay, Vtep
@@ -63,6 +63,14 @@ def test_cache_changes_nothing(before: Overlay, after: Overlay) -> None:
     cache: dict = {}
     compile(before, "h1", cache)
     assert compile(after, "h1", cache) == compile(after, "h1")
+
+
+def test_others_have_their_turn_within_a_view() -> None:
+    """A view with many ports is compiled table by table, and a cached one at once."""
+    cache: dict = {}
+    assert len(list(step_by_step(THREE, "h1", cache))) > 20
+    assert everything(cache) == compile(THREE, "h1")
+    assert len(list(step_by_step(THREE, "h1", cache))) == 1
 
 
 @given(overlays(), overlays())

@@ -156,8 +156,8 @@ def test_what_ovs_ofctl_dumps_is_read() -> None:
 SPELLED = (
     ("icmp6,icmp_type=135", {"eth_type": 0x86DD, "ip_proto": 58, "icmpv6_type": 135}),
     ("icmp,icmp_type=5", {"eth_type": 0x0800, "ip_proto": 1, "icmp_type": 5}),
-    ("udp,tp_src=67,tp_dst=68", {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 67, "udp_dst": 68}),
-    ("udp6,tp_src=0x5/0xff", {"eth_type": 0x86DD, "ip_proto": 17, "udp_src": (5, 255)}),
+    ("udp,tp_dst=68", {"eth_type": 0x0800, "ip_proto": 17, "udp_dst": 68}),
+    ("udp6,tp_dst=0x5/0xff", {"eth_type": 0x86DD, "ip_proto": 17, "udp_dst": (5, 255)}),
     ("ip,nw_proto=99,nw_frag=yes,nw_ttl=255", {"eth_type": 0x0800, "ip_proto": 99, "ip_frag": (1, 1), "nw_ttl": 255}),
     ("dl_vlan=5", {"vlan_tci": (0x1005, 0x1FFF)}),
     ("dl_vlan=5,dl_vlan_pcp=1", {"vlan_tci": 0x3005}),
@@ -171,6 +171,11 @@ SPELLED = (
 def test_what_ovs_ofctl_spells_its_own_way_is_read(written: str, match: Match) -> None:
     (read,) = text.parse(f" cookie=0xe71c00000000002, table=12, priority=1,{written} actions=drop")
     assert read == flow(MESSAGE, Kind.ALREADY_TOLD, 1, match, [])
+
+
+def test_both_ports_are_read() -> None:
+    (read,) = text.parse(" cookie=0xe71400000000002, table=15, priority=1,udp,tp_src=68,tp_dst=67 actions=drop")
+    assert read.match[-2:] == (("udp_dst", 67, None), ("udp_src", 68, None))
 
 
 def test_a_prefix_of_ipv6_is_read() -> None:

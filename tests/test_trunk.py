@@ -90,3 +90,11 @@ def test_within_a_service_tag_there_may_be_others() -> None:
 def test_a_transparent_network_looks_at_no_tag() -> None:
     assert sent(0x1007, 4) == ([(5, 0x1007)], None)
     assert sent(0x1007, 2) == ([], Kind.DROP_TAGGED)
+
+
+@pytest.mark.parametrize("tci", [0x1000, 0x1000 | 5 << 13])
+def test_nor_does_it_let_a_priority_tag_pass(tci: int) -> None:
+    """Hosts take what is behind it for untagged, and it would pass by the guards as what is tagged does."""
+    assert sent(tci, 4) == ([], Kind.DROP_TAGGED)
+    assert sent(tci, 4, vlan_tpid=0x88A8) == ([], Kind.DROP_TAGGED)
+    assert sent(tci, 4, inner_tci=0x1000) == ([], Kind.DROP_TAGGED)

@@ -47,11 +47,6 @@ _PER_VIEW: Final = (
 )
 
 
-def compile_view(view: View) -> tuple[Flow, ...]:
-    """The flows of one network on one chassis."""
-    return tuple(flow for table in _PER_VIEW for flow in table(view))
-
-
 def pipeline() -> Iterator[Flow]:
     """The flows that every chassis has, whatever the overlay."""
     for table in _MODULES:
@@ -64,9 +59,30 @@ def compile(overlay: Overlay, chassis: str, cache: Cache | None = None) -> tuple
     Raises KeyError when the overlay has no chassis of that name. With a cache only the views that
     changed since the last call are compiled; the result is the same.
     """
+    known: Cache = {} if cache is None else cache
+    for _ in step_by_step(overlay, chassis, known):
+        pass
+    return everything(known)
+
+
+def everything(cache: Cache) -> tuple[Flow, ...]:
+    """Every flow of ours that a chassis should have whose views are those of the cache."""
+    return (*pipeline(), *(flow for flows in cache.values() for flow in flows))
+
+
+def step_by_step(overlay: Overlay, chassis: str, cache: Cache) -> Iterator[None]:
+    """Compile into a cache, in steps between which others may have their turn; `everything` of it is the result."""
     seen = views(overlay, chassis)
-    compiled = {view: (cache or {}).get(view) or compile_view(view) for view in seen}
-    if cache is not None:
-        cache.clear()
-        cache.update(compiled)
-    return (*pipeline(), *(flow for view in seen for flow in compiled[view]))
+    yield
+    compiled: dict[View, tuple[Flow, ...]] = {}
+    for view in seen:
+        if view in cache:
+            compiled[view] = cache[view]
+            continue
+        flows: list[Flow] = []
+        for table in _PER_VIEW:
+            flows += table(view)
+            yield
+        compiled[view] = tuple(flows)
+    cache.clear()
+    cache.update(compiled)

@@ -41,10 +41,10 @@ def discovery(view: View) -> Iterator[Flow]:
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
     """Its own link-layer address in the option or none, its own address as target, and never by way of a router."""
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
+    asks: Match = {**here, **SOLICITS, "nw_ttl": HOP_LIMIT}
+    yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**asks, "nd_sll": NO_MAC}, [Goto(LEARN)])
     for mac in sorted({*port.macs, *port.shared}):
-        asks: Match = {**here, "eth_src": mac, **SOLICITS, "nw_ttl": HOP_LIMIT}
-        for option in (mac, NO_MAC):
-            yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**asks, "nd_sll": option}, [Goto(LEARN)])
+        yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**asks, "eth_src": mac, "nd_sll": mac}, [Goto(LEARN)])
     for mac, ip in port.claims:
         if not is_ipv4(ip):
             says: Match = {**here, "eth_src": mac, **ADVERTISES, "nw_ttl": HOP_LIMIT, "nd_target": masked(ip)}

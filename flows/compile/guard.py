@@ -10,8 +10,8 @@ from flows.compile.view import LocalPort, View
 from flows.flow import Controller, Flow, Goto, Match, flow
 from flows.tables import FORWARD, FROM_TUNNEL, GUARD, LEARN, MESSAGE, ORIGIN, Kind
 
-_LINK_LOCAL: Final = ("01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0")
-"""The block a bridge never forwards (IEEE 802.1Q, table 8-1)."""
+_RESERVED: Final = (("01:80:c2:00:00:00", "ff:ff:ff:ff:ff:f0"), ("01:00:0c:cc:cc:cc", "ff:ff:ff:ff:ff:fe"))
+"""The block a bridge never forwards (IEEE 802.1Q, table 8-1), and what Cisco's switches tell each other: CDP, PVST+."""
 COPIED: Final = 64
 """Octets of an ARP packet that are copied: it has 42, and an untagged minimal frame 60."""
 COPIED_ND: Final = 128
@@ -71,6 +71,7 @@ def _port(view: View, port: LocalPort) -> Iterator[Flow]:
 
 def misses() -> Iterator[Flow]:
     """What nobody sends."""
-    yield flow(GUARD, Kind.DROP_RESERVED, 210, {"eth_dst": _LINK_LOCAL}, [])
+    for group in _RESERVED:
+        yield flow(GUARD, Kind.DROP_RESERVED, 210, {"eth_dst": group}, [])
     yield flow(GUARD, Kind.DROP_MULTICAST_SOURCE, 200, {"eth_src": GROUP}, [])
     yield flow(GUARD, Kind.CONTINUE, 0, {}, [Goto(MESSAGE)])

@@ -10,6 +10,7 @@ from flows.model import is_ipv4
 from flows.tables import SERVICE_TAG, TAG_PRESENT
 
 ARP: Final = 0x0806
+RARP: Final = 0x8035
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
 VLAN: Final = 0x8100
@@ -29,6 +30,8 @@ GROUP: Final = ("01:00:00:00:00:00", "01:00:00:00:00:00")
 """The bit of a MAC that makes it a group address."""
 TAGGED: Final = (TAG_PRESENT, TAG_PRESENT)
 """The bit of `vlan_tci` that says there is a tag (ovs-fields(7))."""
+PRIORITY_TAG: Final = (TAG_PRESENT, TAG_PRESENT | 0xFFF)
+"""A tag with no number (VID 0): it has a priority alone (IEEE 802.1Q, section 9.6)."""
 
 SOLICITS: Final[Match] = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": SOLICITATION}
 ADVERTISES: Final[Match] = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ADVERTISEMENT}

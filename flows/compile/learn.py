@@ -46,11 +46,8 @@ def _from_port(view: View, port: LocalPort) -> Iterator[Flow]:
     teach = Learn(FDB, _cookie(view.vni, f"{port.ofport} {port.tag}"), 100, AGE, PORT_LIMIT, specs)
     for mac in port.macs:
         yield flow(LEARN, Kind.KNOWN_SOURCE, 200, {**here, "eth_src": mac}, [Goto(NOTICE)])
-    if port.learns:
-        yield flow(LEARN, Kind.LEARN_LOCAL, 100, here, [teach, Goto(NOTICE)])
-        return
-    for mac in port.shared:
-        yield flow(LEARN, Kind.LEARN_LOCAL, 100, {**here, "eth_src": mac}, [teach, Goto(NOTICE)])
+    # Of a port with a guard nothing gets here but from these and the shared ones.
+    yield flow(LEARN, Kind.LEARN_LOCAL, 100, here, [teach, Goto(NOTICE)])
 
 
 def _from_vtep(view: View, member: Member, ip: str) -> Iterator[Flow]:

@@ -23,11 +23,12 @@ _MESSAGES: Final[dict[May, tuple[Match, ...]]] = {
         {"eth_type": IPV4, "ip_proto": _ICMP, "icmp_type": 5},
     ),
     May.DHCP_SERVER: (
-        {"eth_type": IPV4, "ip_proto": UDP, "udp_src": 67, "udp_dst": 68},
-        {"eth_type": IPV6, "ip_proto": UDP, "udp_src": 547, "udp_dst": 546},
+        {"eth_type": IPV4, "ip_proto": UDP, "udp_dst": 68},
+        {"eth_type": IPV6, "ip_proto": UDP, "udp_dst": 546},
     ),
 }
-"""Router advertisement, redirect (RFC 4861), redirect (RFC 792); a server's messages of DHCP (RFC 2131, RFC 8415)."""
+"""Router advertisement, redirect (RFC 4861), redirect (RFC 792); what goes to clients of DHCP (RFC 2131, RFC 8415),
+who look at no source port, and themselves send to other ports."""
 _DROPS: Final = {May.ROUTER: Kind.DROP_ROUTER, May.DHCP_SERVER: Kind.DROP_DHCP_SERVER}
 
 

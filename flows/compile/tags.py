@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.compile.headers import SERVICE_VLAN, TAGGED, VLAN
+from flows.compile.headers import PRIORITY_TAG, SERVICE_VLAN, TAGGED, VLAN
 from flows.compile.view import View
 from flows.flow import Flow, Goto, Match, flow
 from flows.tables import FROM_TUNNEL, GUARD, ORIGIN, TAGS, Kind
@@ -36,7 +36,10 @@ def _passing(whose: Match) -> Iterator[Flow]:
 
 
 def misses() -> Iterator[Flow]:
-    """A tag, or what is one further in, is dropped."""
+    """A tag, or what is one further in, is dropped. So is a priority tag everywhere: hosts take what is behind it for
+    untagged, so that it would get to them past all that is asked of an untagged packet.
+    """
+    yield flow(TAGS, Kind.DROP_TAGGED, 310, {"vlan_tci": PRIORITY_TAG}, [])
     yield flow(TAGS, Kind.DROP_TAGGED, 200, {"vlan_tci": TAGGED}, [])
     for ethertype in (VLAN, SERVICE_VLAN):
         match = {"vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}

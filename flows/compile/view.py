@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations_with_replacement, product
 from typing import TypeVar
 
@@ -64,16 +65,19 @@ class LocalPort:
         return _widest(found)
 
     @property
-    def sources(self) -> tuple[tuple[str, str], ...]:
-        """(MAC, address or prefix) pairs that its packets, ARP excepted, may be from: also of one MAC with the address
-        of another.
+    def further(self) -> tuple[str, ...]:
+        """The MACs whose packets are from what is allowed with each of them alone: all but its own and the shared."""
+        return self.macs[1:]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Addresses or prefixes that packets of its own MAC and of those it shares may be from, ARP excepted: each of
+        these MACs with each of these addresses.
 
         A router that announces an address with VRRP's MAC announces it from its own address (RFC 5798, section 7.2),
         and Linux sends what it has to say itself as the shared address from its own MAC.
         """
-        macs = (*self.macs[:1], *self.shared)
-        ips = {*self.ips, *(pair.ip for pair in self.pairs), *map(link_local, macs)}
-        return _widest({*self.claims, *((mac, ip) for mac in macs for ip in ips)})
+        return tuple(ip for _, ip in _widest({("", ip) for mac, ip in self.claims if mac not in self.further}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +150,34 @@ class View:
 
 
 def _widest(claims: set[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Those that no other one contains, sorted."""
-    return tuple(sorted(claim for claim in claims if not any(_within(claim, other) for other in claims)))
+    """Those that no other one contains, sorted; in a time that grows as they do, for a port may have many."""
+    found: dict[tuple[str, int, int, int], str] = {}
+    for mac, ip in sorted(claims):
+        found.setdefault((mac, *_prefix(ip)), ip)
+    lengths = {(version, length) for _, version, length, _ in found}
+    return tuple(
+        sorted(
+            (mac, ip)
+            for (mac, version, length, network), ip in found.items()
+            if not any(
+                (mac, version, other, network >> length - other) in found
+                for other in range(length)
+                if (version, other) in lengths
+            )
+        )
+    )
 
 
-def _within(claim: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether the one is a part of the other."""
-    if claim == other or claim[0] != other[0] or "/" not in other[1]:
-        return False
-    inner, outer = netaddr.IPNetwork(claim[1]), netaddr.IPNetwork(other[1])
-    return inner in outer and (inner != outer or claim[1] < other[1])
+def _prefix(ip: str) -> tuple[int, int, int]:
+    """An address or prefix: the version of IP, the length, and the bits that count."""
+    address, _, length = ip.partition("/")
+    number = netaddr.IPAddress(address)
+    width = 32 if number.version == 4 else 128
+    bits = int(length) if length else width
+    return number.version, bits, int(number) >> width - bits
 
 
+@lru_cache(4096)
 def link_local(mac: str) -> str:
     """The link-local address that a host makes of its MAC (RFC 4291, appendix A)."""
     return str(netaddr.EUI(mac).ipv6_link_local())

@@ -32,8 +32,9 @@ _GROUPS = {
     "solicited node": "33:33:ff:00:00:99",
     "IPv6 multicast": "33:33:00:02:00:05",
     "multicast that is no IP": "01:80:c2:00:00:21",
+    "multicast beside PVST+": "01:00:0c:cc:cc:ce",
 }
-_RESERVED = ("01:80:c2:00:00:00", "01:80:c2:00:00:01", "01:80:c2:00:00:0e", "01:80:c2:00:00:0f")
+_RESERVED = ("01:80:c2:00:00:00", "01:80:c2:00:00:01", "01:80:c2:00:00:0e", "01:80:c2:00:00:0f", "01:00:0c:cc:cc:cc")
 
 
 def sent(fields: Fields) -> Packet:
@@ -227,6 +228,12 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield "IPv6 from nowhere", ipv6(mac, NODES, 0, ALL_NODES)
     yield "tagged broadcast", tagged(ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF), 5)
     yield "tagged ARP", tagged(arp(mac, ip4, STRANGE4), 5)
+    reverse = {"eth_dst": BROADCAST, "eth_type": 0x8035, "arp_op": 3}
+    yield "RARP", {**reverse, "eth_src": mac, "arp_sha": mac, "arp_tha": mac}
+    yield "RARP of nobody", {**reverse, "eth_src": mac, "arp_sha": STRANGER, "arp_tha": STRANGER}
+    yield "RARP as a server", {**reverse, "arp_op": 4, "eth_src": mac, "arp_sha": STRANGER, "arp_spa": ip4}
+    yield "ARP with a priority tag", tagged(arp(mac, ip4, STRANGE4), 0)
+    yield "ARP with two priority tags", tagged(tagged(arp(mac, ip4, STRANGE4), 0), 0)
     yield "tagged unknown unicast", tagged(ipv4(mac, NOBODY, ip4, STRANGE4), 4094)
     yield from _questions(mac, ip4, ip6)
     yield from _messages(mac, ip4, ip6)
@@ -361,6 +368,9 @@ def _allowed(one: Binding) -> Iterator[Named]:
             yield f"pair {pair.ip}, ARP probe", arp(from_mac, 0, first if family == 4 else STRANGE4)
             yield f"pair {pair.ip}, other sender MAC", arp(from_mac, 0, STRANGE4, arp_sha=mac)
             yield f"pair {pair.ip}, own IPv4", ipv4(from_mac, BROADCAST, ip4, 0xFFFFFFFF)
+            for each in (*one.extra_macs, *one.shared):
+                name = f"pair {pair.ip}, from {each}"
+                yield name, (ipv4 if family == 4 else ipv6)(mac_number(each), BROADCAST, first, first)
             yield from _discovery_as(f"pair {pair.ip}", from_mac, mac)
 
 
@@ -440,7 +450,8 @@ def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
                 yield network, f"{mac:012x} to {target:012x}", fields
         mac = sources[0]
         yield network, "group as source", {"eth_src": mac | 1 << 40, "eth_dst": BROADCAST, "eth_type": 0x88B5}
-        yield network, "tagged", tagged({"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}, 5)
+        for tag in (5, 0):
+            yield network, f"tag {tag}", tagged({"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}, tag)
         for name, group in _GROUPS.items():
             yield network, name, {"eth_src": mac, "eth_dst": mac_number(group), "eth_type": 0x88B5}
         yield network, "reserved", {"eth_src": mac, "eth_dst": mac_number(_RESERVED[2]), "eth_type": 0x88B5}

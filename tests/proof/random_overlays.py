@@ -118,6 +118,7 @@ def _port(chance: random.Random, network: Network, number: int) -> Port:
                     Pair("10.1.0.0/24"),
                     Pair("fd01::/64"),
                     Pair("10.2.0.0/28", virtual),
+                    Pair("10.3.0.1", f"02:00:00:00:01:{number:02x}"),
                 ],
                 chance.randint(1, 3),
             )

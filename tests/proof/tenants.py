@@ -72,6 +72,8 @@ def _ports() -> dict[str, Port]:
     set_("shared3", pairs=(Pair("10.0.0.101"), Pair("fd00::101")))
     set_("shared4", pairs=(Pair("10.1.0.0/24"), Pair("fd01::/64")))
     set_("shared6", pairs=(Pair("10.0.0.101"), Pair("fd00::101")))
+    further = "02:00:00:00:01:07"
+    set_("shared7", extra_macs=(further,), pairs=(Pair("10.0.0.107", further), Pair("fd00::107", VIRTUAL)))
     set_("shared5", ips=(), pairs=(Pair("10.0.0.105"),))
     set_("transparent6", secure=False)
     set_("transparent7", ips=())

@@ -65,6 +65,11 @@ def arp(**fields: object) -> Packet:
     return ARP(**(said | fields))
 
 
+def rarp(mac: str, src: str = "") -> Packet:
+    """What a hypervisor sends for a VM that has moved."""
+    return Ether(src=src or mac, dst=ALL, type=0x8035) / Raw(bytes(ARP(op=3, hwsrc=mac, psrc="0.0.0.0", hwdst=mac)))
+
+
 def ipv4(src: str = "10.0.0.1", dst: str = "10.0.0.255") -> Packet:
     return IP(src=src, dst=dst) / UDP(sport=4000, dport=4000) / Raw(b"x")
 
@@ -87,10 +92,10 @@ def ra(src: str = LL1) -> Packet:
     return IPv6(src=src, dst="ff02::1", hlim=255) / ICMPv6ND_RA()
 
 
-def offer(src: str, mac: str) -> Packet:
+def offer(src: str, mac: str, port: int = 67) -> Packet:
     return (
         IP(src=src, dst="255.255.255.255")
-        / UDP(sport=67, dport=68)
+        / UDP(sport=port, dport=68)
         / BOOTP(op=2, chaddr=bytes.fromhex(mac.replace(":", "")))
         / DHCP(options=[("message-type", "offer"), "end"])
     )
@@ -127,6 +132,9 @@ THREATS: dict[str, Threat] = {
         "web9", ether(arp(hwsrc=MAC9, psrc="10.0.0.1"), src=MAC9), Kind.DROP_SPOOFED_ARP
     ),
     "allowed address, ARP": Threat("web3", ether(arp(hwsrc=MAC3, psrc="10.0.0.99", pdst="10.0.0.99"), src=MAC3), None),
+    "own RARP": Threat("web1", rarp(MAC1), None),
+    "RARP of another port's MAC": Threat("web1", rarp(MAC2, src=MAC1), Kind.DROP_SPOOFED_ARP),
+    "undeclared, RARP": Threat("web9", rarp(MAC9), None),
     # Source addresses.
     "IPv4 source": Threat("web1", ether(ipv4("10.0.0.2")), Kind.DROP_SPOOFED_IP),
     "IPv4 source of nobody": Threat("web1", ether(ipv4("172.16.0.1")), Kind.DROP_SPOOFED_IP),
@@ -169,10 +177,16 @@ THREATS: dict[str, Threat] = {
     ),
     "DHCP offer": Threat("web1", ether(offer("10.0.0.1", MAC2)), Kind.DROP_DHCP_SERVER),
     "undeclared, DHCP offer": Threat("web9", ether(offer("10.0.0.9", MAC2), src=MAC9), Kind.DROP_DHCP_SERVER),
+    "DHCP offer from another UDP port": Threat("web1", ether(offer("10.0.0.1", MAC2, 1067)), Kind.DROP_DHCP_SERVER),
     "allowed DHCP offer": Threat("web3", ether(offer("10.0.0.3", MAC2), src=MAC3), None),
     "DHCPv6 advertise": Threat(
         "web1",
         ether(IPv6(src=LL1, dst=LL2, hlim=64) / UDP(sport=547, dport=546) / Raw(b"\2abc"), dst=MAC2),
+        Kind.DROP_DHCP_SERVER,
+    ),
+    "DHCPv6 advertise from another UDP port": Threat(
+        "web1",
+        ether(IPv6(src=LL1, dst=LL2, hlim=64) / UDP(sport=1547, dport=546) / Raw(b"\2abc"), dst=MAC2),
         Kind.DROP_DHCP_SERVER,
     ),
     "router advertisement in fragments": Threat(
@@ -195,6 +209,9 @@ THREATS: dict[str, Threat] = {
     "LACP": Threat("web1", ether(Raw(b"\1"), dst="01:80:c2:00:00:02"), Kind.DROP_RESERVED),
     "LLDP": Threat("web1", ether(Raw(b"\2"), dst="01:80:c2:00:00:0e"), Kind.DROP_RESERVED),
     "pause": Threat("web1", ether(Raw(b"\0\1"), dst="01:80:c2:00:00:01"), Kind.DROP_RESERVED),
+    "PVST+": Threat("web1", ether(Raw(b"\x42\x42\x03"), dst="01:00:0c:cc:cc:cd"), Kind.DROP_RESERVED),
+    "CDP": Threat("web1", ether(Raw(b"\xaa\xaa\x03"), dst="01:00:0c:cc:cc:cc"), Kind.DROP_RESERVED),
+    "a neighbor of PVST+": Threat("web1", ether(Raw(b"x"), dst="01:00:0c:cc:cc:ce"), None),
 }
 _PLACES = {"web1": "h1", "web3": "h3", "web9": "h2"}
 
