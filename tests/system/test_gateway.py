@@ -292,3 +292,9 @@ def test_it_goes_away_and_leaves_the_bridge_as_it_was(lab: Lab) -> None:
     assert lab.ping("printer", "10.0.0.1", count=1).received == 0
     eventually(lambda: works(lab, "blue"), what="h2 has taken over from a chassis that has left")
     assert ports(lab, "h2") == ["office0", "overlay-of-br-office"]
+
+
+def test_net_del_takes_it_away(lab: Lab) -> None:
+    lab.overlayctl("--wait", "net-del", "blue", "--cascade")
+    eventually(lambda: ports(lab, "h2") == ["office0"])
+    assert not [port for port in ports(lab, "h2", "br-int") if "office" in port]
