@@ -102,6 +102,16 @@ def test_when_a_neighbor_was_heard_is_written_to_half_a_minute(served: tuple[rpc
         assert snapshot.last_known(session.idl).seen == {("red", "10.0.0.9"): written}
 
 
+def test_of_a_neighbor_that_moved_it_is_written_when_it_was_heard_there(
+    served: tuple[rpc.Connection, Session],
+) -> None:
+    database, session = served
+    say(session, replace(SAID, seen={("red", "10.0.0.9"): 1_800_000_000}))
+    moved = replace(SAID.neighbors[0], interface="vm7")
+    say(session, replace(SAID, neighbors=(moved,), seen={("red", "10.0.0.9"): 1_800_000_003}))
+    assert rows(database, "Neighbor", "interface", "seen") == [["vm7", 1_800_000_003]]
+
+
 def test_what_is_said_of_a_network(served: tuple[rpc.Connection, Session]) -> None:
     database, session = served
     tenant = {"op": "insert", "table": "Tenant", "row": {"name": "acme"}, "uuid-name": "acme"}
