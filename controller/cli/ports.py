@@ -93,7 +93,7 @@ def behind(draft: Draft, row: Row) -> None:
         raise CommandError(f"port {name!r} behind {parent!r} needs the tag that its packets have there: --tag 1..4094")
     if parent == name:
         raise CommandError(f"port {name!r} can't be behind itself; name another parent")
-    host = draft.get("Port", parent)
+    host = draft.get("Port", parent, besides=name)
     if (above := optional(host["parent"])) is not None:
         raise CommandError(f"port {parent!r} is itself behind {above!r}; the parent of {name!r} must be behind none")
     if children := _children(draft, name):
