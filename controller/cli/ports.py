@@ -126,9 +126,14 @@ def show_one(draft: Draft, args: Namespace) -> None:
     """`port-show`."""
     draft.get("Port", args.name)
     (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    # Where it claims to be and is not bound, the interface alone names it; behind a trunk that names the trunk's port.
+    claims = [row for row in draft.where("Binding", iface_id=args.name) if not (row["tag"] or elements(row["port"]))]
     places = [
         {column: row[column] for column in ("chassis", "interface", "tag", "up", "error")}
-        for row in draft.where("Binding", port=args.name)
+        for row in sorted(
+            [*draft.where("Binding", port=args.name), *claims],
+            key=lambda row: (row["chassis"], row["interface"], row["tag"]),
+        )
     ]
     print_row(draft, {**known, "status": status(known, places), "places": places}, args)
 
