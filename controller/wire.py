@@ -16,6 +16,9 @@ from typing import Any, Final, NamedTuple
 from flows.fields import FIELDS, PLACE
 from flows.flow import (
     CONTROLLER_PORT,
+    KIND_SHIFT,
+    OWNER_COOKIE,
+    OWNER_MASK,
     Action,
     CheckLarger,
     Controller,
@@ -33,6 +36,7 @@ from flows.flow import (
     Resubmit,
     SetField,
 )
+from flows.tables import Kind
 
 VERSION: Final = 0x05
 PACKET_OUT: Final = 13
@@ -111,6 +115,9 @@ def oxm(name: str, masked: bool = False) -> int:
 
 _FULL: Final = {name: (_LONG.pack(oxm(name)), field.octets) for name, field in FIELDS.items()}
 _MASKED: Final = {name: (_LONG.pack(oxm(name, True)), field.octets) for name, field in FIELDS.items()}
+
+
+_ETH_DST: Final = oxm("eth_dst")
 
 
 def _set_field_parts(name: str) -> tuple[bytes, int, bytes]:
@@ -399,24 +406,43 @@ def parse_meter_stats(body: bytes) -> list[MeterStats]:
     return rows
 
 
+_KIND: Final = OWNER_MASK | 0xFF << KIND_SHIFT
+_LEARNED: Final = OWNER_COOKIE | Kind.LEARNED << KIND_SHIFT
+
+
 class FlowStats(NamedTuple):
-    """What is read back of an installed flow. `key` is `Flow.key`."""
+    """What is read back of an installed flow. `key` is `Flow.key`; `mac` is that which the switch learned by it."""
 
     table: int
     priority: int
     cookie: int
     packets: int
     octets: int
+    mac: str = ""
 
     @property
     def key(self) -> tuple[int, int, int]:
         return self[:3]
 
 
+def _destination(match: bytes) -> str:
+    """The destination MAC in a match (section 7.2.3), '' where there is none."""
+    place = _PAIR.size
+    while place + _LONG.size <= len(match):
+        (header,) = _LONG.unpack_from(match, place)
+        place += _LONG.size
+        if header == _ETH_DST:
+            mac = match[place : place + 6]
+            return mac.hex(":") if len(mac) == 6 else ""
+        place += header & 0xFF
+    return ""
+
+
 def parse_flow_stats(body: bytes) -> list[FlowStats]:
     """The flows of a multipart reply, `body` being the message from byte 16 on (section 7.3.5.2).
 
-    Only the fixed places of each entry are read. Raises ValueError when the lengths do not add up.
+    Only the fixed places of each entry are read, and the match of those that hold a MAC that was learned. Raises
+    ValueError when the lengths do not add up.
     """
     rows = []
     offset, end = 0, len(body)
@@ -426,6 +452,7 @@ def parse_flow_stats(body: bytes) -> list[FlowStats]:
         length, table, priority, cookie, packets, octets = _FLOW_STATS.unpack_from(body, offset)
         if length < _FLOW_STATS.size + 8 or length % 8 or length > end - offset:
             raise ValueError(f"a flow entry at {offset} claims a length of {length} in {end} bytes")
-        rows.append(FlowStats(table, priority, cookie, packets, octets))
+        mac = _destination(body[offset + _FLOW_STATS.size : offset + length]) if cookie & _KIND == _LEARNED else ""
+        rows.append(FlowStats(table, priority, cookie, packets, octets, mac))
         offset += length
     return rows
