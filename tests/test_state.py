@@ -12,7 +12,7 @@ from controller.neighbors import NEIGHBORS_PER_PORT
 from controller.packet_in import Seen
 from controller.state import State
 from flows.compile import compile
-from flows.model import Chassis, Encap, Network, Pair, Plug, Port, Vtep
+from flows.model import Chassis, Encap, Network, Pair, Plug, Port, UnknownNeighbor, Vtep
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
 CHASSIS = {
@@ -199,6 +199,24 @@ def test_the_holder_keeps_its_port_across_a_restart() -> None:
     assert [(b.chassis, b.standby) for b in store(*claims).overlay.bindings] == [("h1", False), ("h2", True)]
     last = LastKnown(plugs=claims, held={"web1": (("h2", "b"),)})
     assert [(b.chassis, b.standby) for b in store(*claims, last=last).overlay.bindings] == [("h1", True), ("h2", False)]
+
+
+def test_a_gateway_that_nobody_is_known_to_be_is_said_of_its_network() -> None:
+    """Requests are for it alone; while it is nowhere they are dropped."""
+    asks = replace(NETWORKS["red"], unknown_neighbor=UnknownNeighbor.GATEWAY)
+
+    def said(network: Network, *plugs: Plug) -> str:
+        state = store(*plugs)
+        state.declare(declared(networks={**NETWORKS, "red": network}), LastKnown())
+        return state.status().networks["red"].error
+
+    assert said(asks, WEB1).endswith("so they are dropped; overlayctl net-set red --gateway IP")
+    routed = replace(asks, routers=("10.0.0.2", "fd00::2"))
+    assert "nobody is known to have the address of its gateway, 10.0.0.2, fd00::2, so" in said(routed, WEB1)
+    assert said(routed, WEB1, WEB2).startswith("nobody is known to have the address of its gateway, fd00::2, so")
+    assert said(replace(asks, routers=("10.0.0.2",)), WEB1, WEB2) == ""
+    assert said(routed) == "", "nobody is there who could ask"
+    assert said(replace(routed, unknown_neighbor=UnknownNeighbor.FLOOD), WEB1) == ""
 
 
 def test_a_stray_plug_cuts_no_move() -> None:
