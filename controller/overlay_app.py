@@ -164,7 +164,7 @@ class OverlayApp(app_manager.RyuApp):
                 del self._sessions[name]
         for name, row in rows.items():
             if name not in self._reconcilers:
-                self._reconcilers[name] = Reconciler(name, self._state)
+                self._reconcilers[name] = Reconciler(name, self._state, self._reconcilers)
                 self._reconcilers[name].wake()
                 spawn(self._reconcilers[name].run)
             if name in self._sessions:

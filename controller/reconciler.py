@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from time import monotonic
 from typing import Final
 
 from ryu.lib import hub
 
+from controller.announce import Announcements, inside
 from controller.channel import Channel, ChannelError
 from controller.drops import drops
 from controller.installed import REREAD_S, Installed
+from controller.neighbors import delivery
 from controller.state import State
 from flows import meters, probe, text
 from flows.compile import Cache, everything, notice, step_by_step
+from flows.compile.learn import learned_at
 from flows.flow import Flow
-from flows.model import Overlay
+from flows.model import Binding, Overlay
 from flows.plan import plan
 from flows.tables import Kind
 
@@ -36,9 +39,12 @@ TURN_S: Final = 0.05
 class Reconciler:
     """Keeps one chassis' flows what they should be, as long as it lives."""
 
-    def __init__(self, chassis: str, state: State) -> None:
+    def __init__(self, chassis: str, state: State, others: Mapping[str, Reconciler]) -> None:
+        """`others` are those of all chassis, by name: they know who lives where."""
         self.chassis = chassis
         self._state = state
+        self._others = others
+        self._announcements = Announcements(self._inside, self._send, hub.sleep)
         self._dirty = hub.Event()
         self._cache: Cache = {}
         self._channel: Channel | None = None
@@ -161,6 +167,8 @@ class Reconciler:
         installed.forget_meters(metering.deletes)
         if userspace:
             self._warm(channel)
+        if self._announcements.opened(_opened(overlay, self.chassis, todo.adds, refused)):
+            hub.spawn(self._announcements.run)
         named = tuple(_refusal(overlay, flow, reason) for flow, reason in refused.items())
         state.confirm(self.chassis, version, nb_cfg, len(installed.flows), named)
         asked = state.asked_to_count(self.chassis)
@@ -177,6 +185,40 @@ class Reconciler:
                 turn = monotonic()
         return everything(self._cache)
 
+    def learned(self, network: str) -> set[str]:
+        """The MACs that the switch has learned in a network behind its own ports, but for those that lead outside."""
+        channel, overlay = self._channel, self._state.overlay
+        found = overlay.networks.get(network)
+        if channel is None or self._installed is None or found is None:
+            return set()
+        cookies = {
+            learned_at(found.vni, binding.ofport, binding.tag)
+            for binding in overlay.bindings
+            if (binding.network, binding.chassis) == (network, self.chassis) and not binding.gateway
+            if binding.learns or binding.shared
+        }
+        try:
+            return {row.mac for row in channel.stats(Kind.LEARNED) if row.cookie in cookies} if cookies else set()
+        except ChannelError:
+            return set()
+
+    def _inside(self, gateway: Binding, number: int) -> set[str]:
+        """The MACs to announce at a gateway; from the second round on also those that only switches know."""
+        macs = inside(self._state.overlay, gateway.network)
+        return macs.union(*(each.learned(gateway.network) for each in self._others.values())) - {""} if number else macs
+
+    def _send(self, gateway: Binding, frames: list[bytes]) -> bool:
+        """Send frames out of a gateway; whether it is one still."""
+        channel = self._channel
+        if channel is None or gateway not in self._state.overlay.bindings:
+            return False
+        try:
+            for frame in frames:
+                channel.send_packet(frame, delivery(gateway))
+        except ChannelError:
+            return False
+        return True
+
     def _warm(self, channel: Channel) -> bool:
         """Send a probe through each new tunnel; whether there was one that had none for long.
 
@@ -191,6 +233,20 @@ class Reconciler:
         self._warmed = ways
         self._warm_until |= dict.fromkeys(ways, now + WARM_FOR_S)
         return cold
+
+
+def _opened(overlay: Overlay, chassis: str, added: Iterable[Flow], refused: Container[Flow]) -> list[Binding]:
+    """The gateways of a chassis that packets are taken from since these flows were added, and were not before."""
+    entries = set()
+    for flow in added:
+        if flow.kind is Kind.LOCAL_PORT and flow not in refused:
+            match = {name: value for name, value, _ in flow.match}
+            entries.add((match["in_port"], match.get("vlan_tci", 0) & 0xFFF))
+    return [
+        binding
+        for binding in (overlay.bindings if entries else ())
+        if binding.gateway and binding.chassis == chassis and (binding.ofport, binding.tag) in entries
+    ]
 
 
 def _refusal(overlay: Overlay, flow: Flow, reason: str) -> str:

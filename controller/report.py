@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.bind import Place
-from flows.compile.view import unreachable_pairs
-from flows.model import Binding, Plug
+from flows.compile.view import known_neighbors, sought, unreachable_pairs
+from flows.model import Binding, Network, Plug, UnknownNeighbor
 from flows.mtu import not_carried
 from ovsdb.status import BindingStatus, ChassisStatus, Drops, NetworkStatus, Status
 from ovsdb.trust import beyond
@@ -105,10 +105,33 @@ def _networks(state: State) -> dict[str, NetworkStatus]:
             state.read.network_faults.get(name, "") if state.read is not None else "",
             state.network_problems.get(name, ""),
             not_carried(network, chassis),
+            _unasked(state, network) if chassis else "",
         )
         carries = least.mtu if least is not None else None
         found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
     return found
+
+
+def _unasked(state: State, network: Network) -> str:
+    """That requests for unknown neighbors are to go to gateways alone that nobody is known to be; '' where none are."""
+    if network.unknown_neighbor is not UnknownNeighbor.GATEWAY:
+        return ""
+    if not network.routers:
+        what = "it has no gateway that requests for unknown neighbors could be sent to"
+        return f"{what}, so they are dropped; overlayctl net-set {network.name} --gateway IP"
+    overlay = state.overlay
+    known = known_neighbors(
+        (binding for binding in overlay.bindings if binding.network == network.name),
+        (neighbor for neighbor in overlay.neighbors if neighbor.network == network.name),
+    )
+    missing = sought(network, known)
+    if not missing:
+        return ""
+    return (
+        f"nobody is known to have the address of its gateway, {', '.join(missing)}, so requests for unknown neighbors "
+        f"are not sent there but dropped; plug in the port that has it "
+        f"(overlayctl port-add NAME --net {network.name} --ip {missing[0]})"
+    )
 
 
 def _drops(state: State) -> Drops | None:

@@ -299,11 +299,10 @@ class State:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
         if self.declared is None:
             return
-        held = {
-            binding.port: (binding.chassis, binding.interface)
-            for binding in self.overlay.bindings
-            if binding.port is not None and not binding.standby
-        }
+        held: dict[str, list[Place]] = {}
+        for binding in sorted(self.overlay.bindings, key=lambda binding: binding.standby):
+            if binding.port is not None:
+                held.setdefault(binding.port, []).append((binding.chassis, binding.interface))
         bound = bind(
             self.declared.networks,
             self.declared.ports,

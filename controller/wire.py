@@ -16,6 +16,9 @@ from typing import Any, Final, NamedTuple
 from flows.fields import FIELDS, PLACE
 from flows.flow import (
     CONTROLLER_PORT,
+    KIND_SHIFT,
+    OWNER_COOKIE,
+    OWNER_MASK,
     Action,
     CheckLarger,
     Controller,
@@ -33,6 +36,7 @@ from flows.flow import (
     Resubmit,
     SetField,
 )
+from flows.tables import Kind
 
 VERSION: Final = 0x05
 PACKET_OUT: Final = 13
@@ -127,6 +131,9 @@ _WHOLE: Final = {name: _OLDER.get(name, oxm(name)) for name in FIELDS}
 """The header of a field in an action that moves it: the one that Open vSwitch itself writes there."""
 _FULL: Final = {name: (_LONG.pack(oxm(name)), field.octets) for name, field in FIELDS.items()}
 _MASKED: Final = {name: (_LONG.pack(oxm(name, True)), field.octets) for name, field in FIELDS.items()}
+
+
+_ETH_DST: Final = oxm("eth_dst")
 
 
 def _set_field_parts(name: str) -> tuple[bytes, int, bytes]:
@@ -435,6 +442,10 @@ def parse_meter_stats(body: bytes) -> list[MeterStats]:
     return rows
 
 
+_KIND: Final = OWNER_MASK | 0xFF << KIND_SHIFT
+_LEARNED: Final = OWNER_COOKIE | Kind.LEARNED << KIND_SHIFT
+
+
 class FlowStats(NamedTuple):
     """What is read back of an installed flow. `key` is `Flow.key`; `body` its match and instructions, as they came."""
 
@@ -443,7 +454,7 @@ class FlowStats(NamedTuple):
     cookie: int
     packets: int
     octets: int
-    body: bytes
+    body: bytes = b""
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -454,11 +465,30 @@ class FlowStats(NamedTuple):
         """The ofp_match, padded."""
         return self.body[: match_end(self.body)]
 
+    @property
+    def mac(self) -> str:
+        """The MAC that the switch learned, '' where this is no flow that it learned."""
+        return _destination(self.match) if self.cookie & _KIND == _LEARNED else ""
+
+
+def _destination(match: bytes) -> str:
+    """The destination MAC in a match (section 7.2.3), '' where there is none."""
+    place = _PAIR.size
+    while place + _LONG.size <= len(match):
+        (header,) = _LONG.unpack_from(match, place)
+        place += _LONG.size
+        if header == _ETH_DST:
+            mac = match[place : place + 6]
+            return mac.hex(":") if len(mac) == 6 else ""
+        place += header & 0xFF
+    return ""
+
 
 def parse_flow_stats(body: bytes) -> list[FlowStats]:
     """The flows of a multipart reply, `body` being the message from byte 16 on (section 7.3.5.2).
 
-    Only the fixed places of each entry are read. Raises ValueError when the lengths do not add up.
+    Only the fixed places of each entry are read, and the match of those that hold a MAC that was learned. Raises
+    ValueError when the lengths do not add up.
     """
     rows = []
     offset, end = 0, len(body)

@@ -69,17 +69,17 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
     networks: Mapping[str, Network],
     ports: Mapping[str, Port],
     plugs: Iterable[Plug],
-    held: Mapping[str, Place],
+    held: Mapping[str, Sequence[Place]],
     away: Collection[str] = (),
     exits: Iterable[Exit] = (),
     outlets: Outlets = Outlets(),
 ) -> Bound:
     """Every plug bound that can be, and every network to its gateway's interface.
 
-    `held` tells where a declared port was bound before. Of two plugs that claim one port on two chassis it has the
-    holder, where there is none the first in order of place; at the other one it is bound as well, as one that is
-    moving there. A claim on a chassis that is `away` (can't be reached) comes after all others, and never counts
-    beside one: nobody can unplug it there.
+    `held` tells where a declared port was bound before: the place that had it, then the one that it was moving to. Of
+    the plugs that claim one port they come first, in that order, then the others in order of place. The first has the
+    port, and the next one on another chassis is bound as well, as one that it is moving to. A claim on a chassis that
+    is `away` (can't be reached) comes after all others, and never counts beside one: nobody can unplug it there.
     """
     ordered = sorted(plugs, key=lambda plug: (plug.chassis, plug.interface))
     bindings: list[Binding] = []
@@ -156,24 +156,22 @@ class _Taken:
     attached: dict[tuple[str, str], Place]
 
 
-def _places(ordered: Sequence[Plug], held: Mapping[str, Place], away: Collection[str]) -> dict[str, list[Place]]:
+def _places(
+    ordered: Iterable[Plug], held: Mapping[str, Sequence[Place]], away: Collection[str]
+) -> dict[str, list[Place]]:
     """Where each declared port is: the place that has it, and the one that it is moving to."""
-    holders: dict[str, Place] = {}
     claims: dict[str, list[Place]] = defaultdict(list)
-    for plug in sorted(ordered, key=lambda plug: plug.chassis in away):
-        name = plug.iface_id
-        if name is None or plug.ofport <= 0:
-            continue
-        place = (plug.chassis, plug.interface)
-        keeps = held.get(name) == place and plug.chassis not in away
-        if name not in holders or keeps:
-            holders[name] = place
-        if plug.chassis not in away:
-            claims[name].append(place)
-    return {
-        name: [holder, *[place for place in claims[name] if place[0] != holder[0]][:1]]
-        for name, holder in holders.items()
-    }
+    for plug in ordered:
+        if plug.iface_id is not None and plug.ofport > 0:
+            claims[plug.iface_id].append((plug.chassis, plug.interface))
+    found = {}
+    for name, claimed in claims.items():
+        before = held.get(name, ())
+        late = len(before)
+        claimed.sort(key=lambda place: (place[0] in away, before.index(place) if place in before else late))
+        holder, *others = claimed
+        found[name] = [holder, *[place for place in others if place[0] not in {holder[0], *away}][:1]]
+    return found
 
 
 def _declared(
@@ -198,7 +196,10 @@ def _declared(
     place = (plug.chassis, plug.interface)
     if place not in where:
         chassis, interface = where[0]
-        raise ValueError(f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port; unplug one")
+        moving = "".join(f", and is moving to {chassis} at {interface}" for chassis, interface in where[1:])
+        raise ValueError(
+            f"iface-id '{port.name}' is also on {chassis} at {interface}, which has the port{moving}; unplug one"
+        )
     if not port.enabled:
         raise ValueError(f"port '{port.name}' is disabled; overlayctl port-set {port.name} --enable")
     return _binding(port, plug.chassis, plug.interface, plug.ofport, standby=place != where[0])
@@ -224,12 +225,20 @@ def _binding(port: Port, chassis: str, interface: str, ofport: int, *, standby: 
     )
 
 
+_MOVING = "is moving here from"
+
+
 def _moving(binding: Binding, places: Mapping[str, Sequence[Place]]) -> list[str]:
     """What is to be known where a port is plugged in that is plugged in elsewhere as well."""
     if not binding.standby:
         return []
     holder = "/".join(places[binding.port or ""][0])
-    return [f"port '{binding.port}' is moving here from {holder}: both get its packets until it is unplugged there"]
+    return [f"port '{binding.port}' {_MOVING} {holder}: both get its packets until it is unplugged there"]
+
+
+def is_moving_there(problem: str) -> bool:
+    """Whether what is said of a place where a port is bound says that it is moving there."""
+    return _MOVING in problem
 
 
 def _behind(

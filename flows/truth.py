@@ -635,7 +635,7 @@ def _at(member: Member, place: tuple[int, str, str] | None) -> bool:
     return place is not None and place[1:] == (member.chassis, member.binding.interface)
 
 
-def _unanswered(  # noqa: PLR0917 - the question, and what is known
+def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, and what is known
     known: Declared, segment: Segment, member: Member, frame: Fields, onward: list[Fate], told: bool | None
 ) -> list[Fate]:
     """What becomes of a request for an address that nobody is known to have: as the network says."""
@@ -653,6 +653,8 @@ def _unanswered(  # noqa: PLR0917 - the question, and what is known
     dropped = Fate(name, reasons=frozenset({Kind.DROP_UNKNOWN_NEIGHBOR}), told=told)
     if policy is UnknownNeighbor.DROP:
         return [*onward, dropped] if probe else [dropped]
+    if _asked(frame) in segment.routers:
+        return onward  # who has it is not known before it has answered
     family = 4 if frame["eth_type"] == ARP else 6
     gateways = [
         each
@@ -661,6 +663,9 @@ def _unanswered(  # noqa: PLR0917 - the question, and what is known
         for each in segment.addresses.get(router, ())
         if each.binding.mac is not None and known.reaches(member.chassis, each.chassis)
     ]
+    heard = [segment.seen[router] for router in segment.routers if router[0] == family and router in segment.seen]
+    if not gateways and not any(known.reaches(member.chassis, chassis) for _, chassis, _ in heard):
+        return [*onward, dropped] if probe else [dropped]
     if not gateways or any(each.spot[:2] == member.spot[:2] for each in gateways):
         return [*onward, replace(dropped, reasons=None)]
     asked = [

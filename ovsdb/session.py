@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -134,6 +135,7 @@ class Session:
         self._address: str | None = None
         self.fault = NEW
         self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=lock is not None)
+        self._widen()
         self.idl.set_lock(lock)
         self._seqno = self.idl.change_seqno
         self._heard = (0, 0, 0)
@@ -142,6 +144,18 @@ class Session:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._note_faults()
+
+    def _widen(self) -> None:
+        """Let every set be of any size here: the server holds to the schema.
+
+        What it sends of a change (RFC 7047 as extended in ovsdb-server(7): `update2`) is the difference. Where two
+        values became another one that has three, which python-ovs takes for a fault and leaves out; what it reads from
+        then on is wrong, and at last more than it can bear.
+        """
+        for table in self.idl.tables.values():
+            for column in table.columns.values():
+                if column.type.n_max > 1:
+                    column.type.n_max = sys.maxsize
 
     def _note_faults(self) -> None:
         reconnect = self.idl._session.reconnect

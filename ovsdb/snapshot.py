@@ -13,7 +13,7 @@ from typing import Any, Final
 import ovs.db.idl
 
 from flows import model
-from flows.bind import Exit, Outlet
+from flows.bind import Exit, Outlet, Place, is_moving_there
 from flows.model import (
     FLOOD_RATE,
     UNDERLAY_MTU,
@@ -91,11 +91,11 @@ class Declared:
 
 @dataclass(frozen=True)
 class LastKnown:
-    """What the controller wrote down before: plugs, where (chassis, interface) declared ports were bound, neighbors,
+    """What the controller wrote down before: plugs, where declared ports were bound (as `bind` takes it), neighbors,
     when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface."""
 
     plugs: tuple[Plug, ...] = ()
-    held: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    held: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
     neighbors: tuple[Neighbor, ...] = ()
     seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
     outlets: tuple[tuple[Outlet, Exit], ...] = ()
@@ -395,7 +395,7 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
     """What was bound and learned when the controller last wrote it down."""
     # Each row of an interface has all that was written on it.
     plugs: dict[tuple[str, str], Plug] = {}
-    held = {}
+    bound: dict[str, list[tuple[bool, Place]]] = {}
     outlets = []
     for row in idl.tables["Binding"].rows.values():
         place = (row.chassis, row.interface)
@@ -413,14 +413,14 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
             trunk=only(row.trunk),
         )
         if row.port:
-            held[row.port[0]] = place
+            bound.setdefault(row.port[0], []).append((is_moving_there(row.error), place))
     heard = [
         (Neighbor(row.network, row.ip, row.mac, row.chassis, row.interface), row.seen)
         for row in idl.tables["Neighbor"].rows.values()
     ]
     return LastKnown(
         tuple(plug for _, plug in sorted(plugs.items())),
-        held,
+        {port: tuple(place for _, place in sorted(places)) for port, places in bound.items()},
         tuple(sorted((neighbor for neighbor, _ in heard), key=lambda neighbor: (neighbor.network, neighbor.ip))),
         {(neighbor.network, neighbor.ip): seen for neighbor, seen in heard},
         tuple(sorted(outlets, key=lambda pair: pair[0])),

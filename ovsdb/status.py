@@ -208,10 +208,12 @@ def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, s
         if row is None:
             row = transaction.insert(idl.tables["Neighbor"])
             row.network, row.ip = key
-        _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
         heard = status.seen.get(key, 0)
-        if abs(heard - getattr(row, "seen", 0)) >= SEEN_S:
+        there = (neighbor.mac, neighbor.chassis, neighbor.interface)
+        moved = there != tuple(getattr(row, column, None) for column in ("mac", "chassis", "interface"))
+        if moved or abs(heard - getattr(row, "seen", 0)) >= SEEN_S:
             row.seen = heard
+        _fill(row, mac=neighbor.mac, chassis=neighbor.chassis, interface=neighbor.interface)
 
 
 def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:

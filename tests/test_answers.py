@@ -63,6 +63,30 @@ def test_so_is_an_unsolicited_advertisement() -> None:
     assert len(done.copies) == 1
 
 
+GATEWAYS = ("10.0.0.254", "2001:db8::fe")
+
+
+@pytest.mark.parametrize("routers", [(), GATEWAYS])
+def test_what_is_for_the_gateway_alone_nobody_gets_while_that_is_not_known(routers: tuple[str, ...]) -> None:
+    asks = overlay(unknown_neighbor=UnknownNeighbor.GATEWAY, routers=routers)
+    for frame in (arp(WEB.mac, WEB.ips[0], "10.0.0.77"), solicitation(WEB.mac, WEB.ips[1], "2001:db8::77")):
+        done = sent(asks, "h1", 3, frame)
+        assert Kind.DROP_UNKNOWN_NEIGHBOR in kinds(done)
+        assert done.outputs == ()
+
+
+def test_the_gateway_itself_is_asked_for_everywhere_until_it_is_known() -> None:
+    """Where it is, it may say in its answer alone."""
+    asks = overlay(unknown_neighbor=UnknownNeighbor.GATEWAY, routers=GATEWAYS)
+    frames = [arp(WEB.mac, WEB.ips[0], GATEWAYS[0]), solicitation(WEB.mac, WEB.ips[1], GATEWAYS[1])]
+    for frame in frames:
+        assert Kind.FLOOD_FROM_PORT in kinds(sent(asks, "h1", 3, frame))
+    heard = replace(asks, neighbors=tuple(Neighbor("red", ip, OTHER, *PLACES[OTHER]) for ip in GATEWAYS))
+    for frame in frames:
+        assert Kind.ANSWER in kinds(sent(heard, "h1", 3, frame))
+    assert Kind.ASK_GATEWAY in kinds(sent(heard, "h1", 3, arp(WEB.mac, WEB.ips[0], "10.0.0.77")))
+
+
 @pytest.mark.parametrize("policy", list(UnknownNeighbor))
 def test_whatever_becomes_of_unknown_ones(policy: UnknownNeighbor) -> None:
     done = sent(overlay(unknown_neighbor=policy, routers=("10.0.0.1",)), "h1", 1, arp(OWN, VIP, VIP))

@@ -101,12 +101,12 @@ def test_a_port_that_is_plugged_in_on_two_chassis_is_moving() -> None:
     assert where(first.bindings) == [("h1", False), ("h2", True)]
     assert ("h1", "a") not in first.problems
     assert "moving here from h1/a" in first.problems["h2", "b"]
-    held = bind(NETWORKS, PORTS, claims, {"web1": ("h2", "b")})
+    held = bind(NETWORKS, PORTS, claims, {"web1": [("h2", "b")]})
     assert where(held.bindings) == [("h1", True), ("h2", False)]
     # The holder gone, the other has it; and a holder without a port number does not keep it.
-    assert where(bind(NETWORKS, PORTS, claims[:1], {"web1": ("h2", "b")}).bindings) == [("h1", False)]
+    assert where(bind(NETWORKS, PORTS, claims[:1], {"web1": [("h2", "b")]}).bindings) == [("h1", False)]
     dead = [claims[0], Plug("h2", "b", -1, iface_id="web1")]
-    assert where(bind(NETWORKS, PORTS, dead, {"web1": ("h2", "b")}).bindings) == [("h1", False)]
+    assert where(bind(NETWORKS, PORTS, dead, {"web1": [("h2", "b")]}).bindings) == [("h1", False)]
 
 
 def test_of_more_claims_two_count_and_of_those_on_one_chassis_one() -> None:
@@ -119,13 +119,30 @@ def test_of_more_claims_two_count_and_of_those_on_one_chassis_one() -> None:
     bound = bind(NETWORKS, PORTS, claims, {})
     assert where(bound.bindings) == [("h1", False), ("h2", True)]
     for place in (("h1", "b"), ("h3", "d")):
-        assert "is also on h1 at a, which has the port; unplug one" in bound.problems[place]
+        told = "is also on h1 at a, which has the port, and is moving to h2 at c; unplug one"
+        assert told in bound.problems[place]
+    alone = bind(NETWORKS, PORTS, claims[:2], {})
+    assert "is also on h1 at a, which has the port; unplug one" in alone.problems["h1", "b"]
+
+
+def test_of_three_places_the_two_that_came_first_count() -> None:
+    """A stray plug cuts no migration, wherever it is in the order of names."""
+    claims = [Plug(chassis, "a", 1, iface_id="web1") for chassis in ("h1", "h2", "h3")]
+    held = {"web1": [("h2", "a"), ("h3", "a")]}
+    bound = bind(NETWORKS, PORTS, claims, held)
+    assert where(bound.bindings) == [("h2", False), ("h3", True)]
+    assert "is also on h2 at a, which has the port, and is moving to h3 at a" in bound.problems["h1", "a"]
+    # The move is done, or given up: then the third is the second.
+    assert where(bind(NETWORKS, PORTS, [claims[0], claims[2]], held).bindings) == [("h1", True), ("h3", False)]
+    assert where(bind(NETWORKS, PORTS, claims[:2], held).bindings) == [("h1", True), ("h2", False)]
+    assert where(bind(NETWORKS, PORTS, claims, held, {"h2"}).bindings) == [("h1", True), ("h3", False)]
+    assert where(bind(NETWORKS, PORTS, claims, held, {"h3"}).bindings) == [("h1", True), ("h2", False)]
 
 
 def test_a_claim_on_a_chassis_that_is_away_gives_way() -> None:
     """Nobody can unplug a port on a dead host; plugged in elsewhere, it is bound there, and there alone."""
     claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]
-    held = {"web1": ("h1", "a")}
+    held = {"web1": [("h1", "a")]}
     assert where(bind(NETWORKS, PORTS, claims, held, {"h1"}).bindings) == [("h2", False)]
     assert where(bind(NETWORKS, PORTS, claims[:1], held, {"h1"}).bindings) == [("h1", False)]
     assert where(bind(NETWORKS, PORTS, claims, held, {"h1", "h2"}).bindings) == [("h1", False)]

@@ -7,16 +7,39 @@ import signal
 from contextlib import closing
 from pathlib import Path
 from threading import Timer
+from time import monotonic
 
 import pytest
 from ovs.db.idl import Idl, Transaction
 
+from ovsdb import rpc
 from ovsdb.embedded import schema
 from ovsdb.session import Session
 from tests.cluster import standalone
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = pytest.mark.server
+
+
+@needs_ovsdb
+def test_all_of_a_small_set_may_change_at_once(tmp_path: Path) -> None:
+    """What the server then sends is the difference, which has more values than the column may have."""
+    with (
+        standalone(tmp_path) as server,
+        rpc.connect(server.tcp) as database,
+        closing(Session(server.tcp, json.loads(schema().read_text()))) as session,
+    ):
+        tenant = {"op": "insert", "table": "Tenant", "row": {"name": "acme"}, "uuid-name": "acme"}
+        network = {"name": "red", "vni": 1, "tenant": ["named-uuid", "acme"], "encap": "gre"}
+        database.transact([tenant, {"op": "insert", "table": "Network", "row": network}])
+        for gateways in (["10.0.0.1", "fd00::1"], ["10.0.0.254"], [], ["10.0.0.2", "fd00::2"], ["10.0.0.3", "fd00::3"]):
+            row = {"gateways": ["set", gateways]}
+            database.transact([{"op": "update", "table": "Network", "where": [], "row": row}])
+            deadline = monotonic() + 5
+            while [sorted(row.gateways) for row in session.idl.tables["Network"].rows.values()] != [gateways]:
+                assert monotonic() < deadline, gateways
+                session.run()
+                session.block()
 
 
 @needs_ovsdb

@@ -12,7 +12,7 @@ from controller.neighbors import NEIGHBORS_PER_PORT
 from controller.packet_in import Seen
 from controller.state import State
 from flows.compile import compile
-from flows.model import Chassis, Encap, Network, Pair, Plug, Port, Vtep
+from flows.model import Chassis, Encap, Network, Pair, Plug, Port, UnknownNeighbor, Vtep
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
 CHASSIS = {
@@ -148,7 +148,7 @@ def test_one_port_can_not_fill_everything() -> None:
 
 
 def test_what_was_last_known_stands_in_until_a_chassis_is_heard() -> None:
-    last = LastKnown(plugs=(WEB1, WEB2), held={"web1": ("h1", "vm1"), "web2": ("h2", "vm2")})
+    last = LastKnown(plugs=(WEB1, WEB2), held={"web1": (("h1", "vm1"),), "web2": (("h2", "vm2"),)})
     state = State(changed=lambda: None, noted=lambda: None)
     state.declare(declared(), last)
     assert {binding.port for binding in state.overlay.bindings} == {"web1", "web2"}
@@ -183,7 +183,7 @@ def test_complete_when_every_chassis_was_heard_or_can_not_be() -> None:
 def test_who_is_heard_at_last_is_told_even_when_nothing_is_new() -> None:
     """Its switch waits for that, and what was last known of the chassis stood in for it."""
     state = State(changed=lambda: None, noted=lambda: None)
-    state.declare(declared(), LastKnown(plugs=(WEB1,), held={"web1": ("h1", "vm1")}))
+    state.declare(declared(), LastKnown(plugs=(WEB1,), held={"web1": (("h1", "vm1"),)}))
     for name in CHASSIS:
         state.lose(name, "not yet", tried=True)
     told: list[str] = []
@@ -197,8 +197,39 @@ def test_who_is_heard_at_last_is_told_even_when_nothing_is_new() -> None:
 def test_the_holder_keeps_its_port_across_a_restart() -> None:
     claims = (Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1"))
     assert [(b.chassis, b.standby) for b in store(*claims).overlay.bindings] == [("h1", False), ("h2", True)]
-    last = LastKnown(plugs=claims, held={"web1": ("h2", "b")})
+    last = LastKnown(plugs=claims, held={"web1": (("h2", "b"),)})
     assert [(b.chassis, b.standby) for b in store(*claims, last=last).overlay.bindings] == [("h1", True), ("h2", False)]
+
+
+def test_a_gateway_that_nobody_is_known_to_be_is_said_of_its_network() -> None:
+    """Requests are for it alone; while it is nowhere they are dropped."""
+    asks = replace(NETWORKS["red"], unknown_neighbor=UnknownNeighbor.GATEWAY)
+
+    def said(network: Network, *plugs: Plug) -> str:
+        state = store(*plugs)
+        state.declare(declared(networks={**NETWORKS, "red": network}), LastKnown())
+        return state.status().networks["red"].error
+
+    assert said(asks, WEB1).endswith("so they are dropped; overlayctl net-set red --gateway IP")
+    routed = replace(asks, routers=("10.0.0.2", "fd00::2"))
+    assert "nobody is known to have the address of its gateway, 10.0.0.2, fd00::2, so" in said(routed, WEB1)
+    assert said(routed, WEB1, WEB2).startswith("nobody is known to have the address of its gateway, fd00::2, so")
+    assert said(replace(asks, routers=("10.0.0.2",)), WEB1, WEB2) == ""
+    assert said(routed) == "", "nobody is there who could ask"
+    assert said(replace(routed, unknown_neighbor=UnknownNeighbor.FLOOD), WEB1) == ""
+
+
+def test_a_stray_plug_cuts_no_move() -> None:
+    """Also across a restart: h3 was the second, and stays it although h1 comes before it by name."""
+    claims = [Plug(chassis, "a", 1, iface_id="web1") for chassis in ("h2", "h3", "h1")]
+    state = store(claims[0])
+    for plug in claims[1:]:
+        state.plug(plug.chassis, Plugged((plug,)))
+    moving = [("h2", False), ("h3", True)]
+    assert [(b.chassis, b.standby) for b in state.overlay.bindings] == moving
+    assert "is also on h2 at a" in state.status().bindings["h1", "a", 0].error
+    last = LastKnown(plugs=tuple(sorted(claims, key=str)), held={"web1": (("h2", "a"), ("h3", "a"))})
+    assert [(b.chassis, b.standby) for b in store(*claims, last=last).overlay.bindings] == moving
 
 
 def test_a_port_is_up_when_every_connected_switch_has_it() -> None:

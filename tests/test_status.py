@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.bind import Exit, Outlet
-from flows.model import Neighbor, Plug
+from flows.bind import Exit, Outlet, bind
+from flows.model import Neighbor, Network, Plug, Port
 from ovsdb import document, rpc, snapshot, status
 from ovsdb.session import Session
 from ovsdb.status import BindingStatus, ChassisStatus, Drop, Drops, NetworkStatus, Status
@@ -73,9 +74,28 @@ def test_a_trunk_has_a_row_for_each_tag(served: tuple[rpc.Connection, Session]) 
     ]
     last = snapshot.last_known(session.idl)
     assert last.plugs == (TRUNK, PLAIN), "one for each interface"
-    assert last.held == {"trunk1": ("h1", "eth1"), "sub1": ("h1", "eth1")}
+    assert last.held == {"trunk1": (("h1", "eth1"),), "sub1": (("h1", "eth1"),)}
     say(session, replace(SAID, bindings={place: said for place, said in SAID.bindings.items() if place[2] != 200}))
     assert [row[1] for row in rows(database, "Binding", "interface", "tag")] == [0, 100, 0]
+
+
+def test_which_of_two_places_had_a_port_is_read_again(served: tuple[rpc.Connection, Session]) -> None:
+    """In whatever order the rows come."""
+    _, session = served
+    ports, networks = {"web1": Port("web1", "red", "02:00:00:00:00:01")}, {"red": Network("red", "acme", 100)}
+    plugs = [Plug(chassis, "vm1", 1, iface_id="web1") for chassis in ("h1", "h2", "h3")]
+    for held in permutations(("h1", "h2", "h3"), 2):
+        places = tuple((chassis, "vm1") for chassis in held)
+        bound = bind(networks, ports, plugs, {"web1": places})
+        at = {binding.chassis for binding in bound.bindings}
+        said = {
+            (plug.chassis, "vm1", 0): BindingStatus(
+                plug, "red", "web1" if plug.chassis in at else None, True, bound.problems.get((plug.chassis, "vm1"), "")
+            )
+            for plug in plugs
+        }
+        say(session, replace(SAID, bindings=said, asked=frozenset({"h1", "h2", "h3"})))
+        assert snapshot.last_known(session.idl).held == {"web1": places}
 
 
 def test_what_leads_outside_is_no_plug(served: tuple[rpc.Connection, Session]) -> None:
@@ -100,6 +120,16 @@ def test_when_a_neighbor_was_heard_is_written_to_half_a_minute(served: tuple[rpc
         say(session, replace(SAID, seen={("red", "10.0.0.9"): heard}))
         assert rows(database, "Neighbor", "ip", "seen") == [["10.0.0.9", written]]
         assert snapshot.last_known(session.idl).seen == {("red", "10.0.0.9"): written}
+
+
+def test_of_a_neighbor_that_moved_it_is_written_when_it_was_heard_there(
+    served: tuple[rpc.Connection, Session],
+) -> None:
+    database, session = served
+    say(session, replace(SAID, seen={("red", "10.0.0.9"): 1_800_000_000}))
+    moved = replace(SAID.neighbors[0], interface="vm7")
+    say(session, replace(SAID, neighbors=(moved,), seen={("red", "10.0.0.9"): 1_800_000_003}))
+    assert rows(database, "Neighbor", "interface", "seen") == [["vm7", 1_800_000_003]]
 
 
 def test_what_is_said_of_a_network(served: tuple[rpc.Connection, Session]) -> None:

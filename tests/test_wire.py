@@ -18,7 +18,7 @@ from ryu.ofproto.ofproto_protocol import ProtocolDesc
 from controller import wire
 from flows import flow as f
 from flows.fields import FIELDS, PLACE
-from flows.flow import OWNER_COOKIE, OWNER_MASK, Flow, flow
+from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Flow, flow
 from flows.tables import CLASSIFY, FDB, FLOOD, FORWARD, LEARN, NOTICE, TAGS, Kind
 from tests.vocabulary import flows
 
@@ -339,6 +339,20 @@ def test_flow_stats_are_read_at_their_places() -> None:
     assert [row.key for row in rows] == [(0, 5, 0xE70 << 52), (50, 65535, 0xFFFFFFFFFFFFFFFF)]
     assert [(row.packets, row.octets) for row in rows] == [(1000, 9), (1050, 9)]
     assert wire.parse_flow_stats(b"") == []
+
+
+def test_of_flow_stats_the_mac_is_read_that_was_learned() -> None:
+    def entry(kind: Kind, match: bytes) -> bytes:
+        whole = _entry(60, 100, OWNER_COOKIE | kind << KIND_SHIFT | 7)[:48] + match
+        whole += bytes(-len(whole) % 8)
+        return struct.pack("!H", len(whole)) + whole[2:]
+
+    fields = bytes.fromhex("80000408 0000000000000064  80000606 0e0000000009")
+    match = struct.pack("!HH", 1, 4 + len(fields)) + fields
+    rows = wire.parse_flow_stats(
+        entry(Kind.LEARNED, match) + entry(Kind.DELIVER, match) + entry(Kind.LEARNED, match[:-3])
+    )
+    assert [row.mac for row in rows] == ["0e:00:00:00:00:09", "", ""]
 
 
 @pytest.mark.parametrize("cut", [1, 8, 55, 57])

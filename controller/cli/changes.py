@@ -12,6 +12,11 @@ from ovsdb.rpc import Row, uuid_of
 COLUMNS = ("at", "by", "what")
 
 
+def moment(seconds: int) -> str:
+    """A time in seconds since 1970 as lists spell it, '' for 0, which stands for none."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else ""
+
+
 def order(row: Row) -> tuple[int, str, str]:
     """When a change was sent: the second, and within it the time in its row's UUID, where that has one (version 7).
 
@@ -26,7 +31,7 @@ def show_list(draft: Draft, args: Namespace) -> None:
     """`changes`."""
     rows = [
         {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(row["at"])),
+            "at": moment(row["at"]),
             "by": row["by"],
             "what": row["what"],
             "request": row["request"],

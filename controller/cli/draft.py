@@ -110,11 +110,11 @@ class Draft:
         rows = self.where(table, name=name)
         return rows[0] if rows else None
 
-    def get(self, table: str, name: str) -> Row:
-        """The row of this name; CommandError, with the names there are, when there is none."""
+    def get(self, table: str, name: str, besides: str = "") -> Row:
+        """The row of this name; CommandError, with the names there are `besides` one, when there is none."""
         row = self.find(table, name)
         if row is None:
-            names = [found["name"] for found in self.read(table).values()]
+            names = [found["name"] for found in self.read(table).values() if found["name"] != besides]
             raise CommandError(f"there is no {word(table)} {name!r}; {one_of(names, name)}")
         return row
 

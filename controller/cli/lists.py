@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Final
 
 from controller.cli import schema, values, written
+from controller.cli.changes import moment
 from controller.cli.draft import Draft
 from controller.cli.tables import print_rows
 from ovsdb.rpc import elements, uuid_of
@@ -15,6 +16,8 @@ SHOWN: Final = {
     "Neighbor": ("network", "ip", "mac", "chassis", "interface", "seen"),
     "Pending": ("name", "address", "vtep", "ovs_version"),
 }
+MOMENTS: Final = frozenset({"seen"})
+"""Columns that hold seconds since 1970."""
 
 
 def show_table(draft: Draft, args: Namespace) -> None:
@@ -32,6 +35,9 @@ def show_table(draft: Draft, args: Namespace) -> None:
         if wanted is not None:
             draft.get({"net": "Network", "chassis": "Chassis"}[option], wanted)
             rows = [row for row in rows if row[column] == wanted]
+    if args.format != "json":
+        for row in rows:
+            row |= {name: moment(row[name]) for name in MOMENTS & row.keys()}
     shown = SHOWN[args.table]
     print_rows(draft, shown, sorted(rows, key=lambda row: [str(row[name]) for name in shown[:2]]), args)
 

@@ -135,7 +135,8 @@ def remove(draft: Draft, row: Row, cascade: bool) -> None:
             f"network {row['name']!r} still has ports: {names}; delete them first (overlayctl port-del NAME), "
             f"or all with net-del --cascade"
         )
-    plugged = draft.where("Binding", network=row["name"], port=["set", []])
+    # What leads to a physical network is the controller's own, and goes with the network.
+    plugged = draft.where("Binding", network=row["name"], port=["set", []], physical=["set", []])
     if plugged:
         # Declared ports are held by the schema; of these the database knows only what the controller saw.
         where = listed([f"{binding['chassis']}/{binding['interface']}" for binding in plugged])

@@ -120,7 +120,9 @@ def _spelled(word: str) -> str:
 
 
 def _parsed(argv: Sequence[str]) -> Namespace:
-    args = build().parse_args(argv)
+    args, left = build().parse_known_args(argv)
+    if left:
+        args.refuse(f"unrecognized arguments: {' '.join(left)}")
     if args.alters and all(getattr(args, name) is None for name in args.options.values()):
         args.refuse("nothing to change; give at least one of " + ", ".join(args.options))
     if isinstance(getattr(args, "timeout", None), str):

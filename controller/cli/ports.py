@@ -93,7 +93,7 @@ def behind(draft: Draft, row: Row) -> None:
         raise CommandError(f"port {name!r} behind {parent!r} needs the tag that its packets have there: --tag 1..4094")
     if parent == name:
         raise CommandError(f"port {name!r} can't be behind itself; name another parent")
-    host = draft.get("Port", parent)
+    host = draft.get("Port", parent, besides=name)
     if (above := optional(host["parent"])) is not None:
         raise CommandError(f"port {parent!r} is itself behind {above!r}; the parent of {name!r} must be behind none")
     if children := _children(draft, name):
@@ -126,9 +126,14 @@ def show_one(draft: Draft, args: Namespace) -> None:
     """`port-show`."""
     draft.get("Port", args.name)
     (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    # Where it claims to be and is not bound, the interface alone names it; behind a trunk that names the trunk's port.
+    claims = [row for row in draft.where("Binding", iface_id=args.name) if not (row["tag"] or elements(row["port"]))]
     places = [
         {column: row[column] for column in ("chassis", "interface", "tag", "up", "error")}
-        for row in draft.where("Binding", port=args.name)
+        for row in sorted(
+            [*draft.where("Binding", port=args.name), *claims],
+            key=lambda row: (row["chassis"], row["interface"], row["tag"]),
+        )
     ]
     print_row(draft, {**known, "status": status(known, places), "places": places}, args)
 

@@ -43,7 +43,7 @@ def _from_port(view: View, port: LocalPort) -> Iterator[Flow]:
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
     tag = (LearnLoad(OUT_TAG, port.out_tag),) if port.tag else ()
     specs = (*_WHO, LearnLoad(OUTPORT, "in_port"), *tag)
-    teach = Learn(FDB, _cookie(view.vni, f"{port.ofport} {port.tag}"), 100, AGE, PORT_LIMIT, specs)
+    teach = Learn(FDB, learned_at(view.vni, port.ofport, port.tag), 100, AGE, PORT_LIMIT, specs)
     for mac in port.macs:
         yield flow(LEARN, Kind.KNOWN_SOURCE, 200, {**here, "eth_src": mac}, [Goto(NOTICE)])
     # Of a port with a guard nothing gets here but from these and the shared ones.
@@ -68,6 +68,11 @@ def _from_vtep(view: View, member: Member, ip: str) -> Iterator[Flow]:
 def misses() -> Iterator[Flow]:
     """Nothing to learn."""
     yield flow(LEARN, Kind.CONTINUE, 0, {}, [Goto(NOTICE)])
+
+
+def learned_at(vni: int, ofport: int, tag: int) -> int:
+    """The cookie of what is learned behind a port of the chassis."""
+    return _cookie(vni, f"{ofport} {tag}")
 
 
 def _cookie(vni: int, place: str) -> int:

@@ -43,6 +43,10 @@ def respond(view: View) -> Iterator[Flow]:
             yield flow(RESPOND, Kind.ASK_GATEWAY, 50, multicast, [set_field("eth_dst", gateway), Goto(FORWARD)])
             # What the gateway itself asks, others may know.
             yield flow(RESPOND, Kind.NOT_ANSWERED, 55, {**multicast, "eth_src": gateway}, [Goto(FORWARD)])
+    for ip in view.sought:
+        # Where the gateway is can only be learned from its own answer.
+        asks_for_it: Match = {**arp, "arp_tpa": ip} if is_ipv4(ip) else {**solicitation, "nd_target": ip}
+        yield flow(RESPOND, Kind.NOT_ANSWERED, 60, asks_for_it, [Goto(FORWARD)])
     if view.asks[1] is not UnknownNeighbor.FLOOD:
         # A host that has no address but the one it made itself can be found by it.
         link_local: Match = {**solicitation, "nd_target": (0xFE80 << 112, 0xFFC0 << 112)}

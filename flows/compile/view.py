@@ -7,7 +7,7 @@ so two overlays with equal views have equal flows.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement, product
@@ -123,7 +123,8 @@ class View:
 
     `claimed` are the addresses of known ports that no other may speak for; kept where a port here could.
     `asks` says what becomes of a request for an unknown address of IPv4, and of IPv6, and `gateways` the MACs of
-    the gateways, where they are known, in the same order.
+    the gateways, where they are known, in the same order. `sought` are the addresses of gateways that alone would be
+    asked, but that nobody is known to have yet.
     """
 
     vni: int
@@ -133,6 +134,7 @@ class View:
     claimed: tuple[str, ...] = ()
     asks: tuple[UnknownNeighbor, UnknownNeighbor] = (UnknownNeighbor.FLOOD, UnknownNeighbor.FLOOD)
     gateways: tuple[str, str] = ("", "")
+    sought: tuple[str, ...] = ()
     drops_unknown: bool = False
     drops_multicast: bool = False
     transparent: bool = False
@@ -293,6 +295,7 @@ def _view(
         tuple(sorted(declared)) if not all(port.restricted for port in ports) else (),
         _asks(network, bindings, known),
         (_gateway(network, known, True), _gateway(network, known, False)),
+        sought(network, known),
         network.drops_unknown,
         network.drops_multicast,
         network.transparent,
@@ -339,9 +342,16 @@ def _asks(
     if wanted is not UnknownNeighbor.GATEWAY:
         return wanted, wanted
     four, six = (
-        UnknownNeighbor.GATEWAY if _gateway(network, known, ipv4) else UnknownNeighbor.FLOOD for ipv4 in (True, False)
+        UnknownNeighbor.GATEWAY if _gateway(network, known, ipv4) else UnknownNeighbor.DROP for ipv4 in (True, False)
     )
     return four, six
+
+
+def sought(network: Network, known: Container[str]) -> tuple[str, ...]:
+    """The addresses of gateways that are to be asked for others, and that nobody is known to have; sorted."""
+    if network.unknown_neighbor is not UnknownNeighbor.GATEWAY:
+        return ()
+    return tuple(sorted(ip for ip in network.routers if ip not in known))
 
 
 def _gateway(network: Network, known: Mapping[str, Whereabouts], ipv4: bool) -> str:

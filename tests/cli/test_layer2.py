@@ -117,6 +117,7 @@ def test_a_network_goes_on_outside(run: Callable[..., str], refused: Callable[..
         ("port-set web1 --parent web2 --tag 4095", "tag '4095' is not in 1..4094"),
         ("port-set web1 --parent web1 --tag 5", "port 'web1' can't be behind itself"),
         ("port-set web1 --parent web9 --tag 5", "there is no port 'web9'"),
+        ("port-add bad --net red --parent nope --tag 5", "there is no port 'nope'; known: web1, web2"),
         ("port-add x --net red --parent none --tag 5", "a tag is what a port has behind another one"),
         ("set Port web1 tag=5", "a tag is what a port has behind another one"),
         ("set Network red carries=5", "carries is written by the controller or the server; --force"),

@@ -148,6 +148,16 @@ def test_a_network_with_undeclared_ports_stays(
     run("net-del blue")
 
 
+def test_the_way_to_a_physical_network_goes_with_its_network(database: Connection, run: Callable[..., str]) -> None:
+    """It is the controller's own patch port; nobody has to unplug that, nor may."""
+    run("net-add red --tenant acme --vni 100 -- port-add web1 --net red")
+    out = {"chassis": "h1", "interface": "overlay-to-br-office", "network": "red", "physical": "office"}
+    for tag in (0, 10):
+        insert(database, "Binding", **out, tag=tag)
+    run("net-del red --cascade")
+    assert database.select("Network") == []
+
+
 @pytest.mark.usefixtures("session")
 def test_of_several_commands_the_wrong_one_is_named(refused: Callable[..., str]) -> None:
     assert "overlayctl: MAC 'zz' is not of the form" in refused("port-add x --net red --mac zz")
@@ -162,6 +172,15 @@ def test_nothing_destructive_is_suggested(verb: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         call(verb)
     assert "overlayctl --help lists them" in capsys.readouterr().err
+
+
+def test_an_option_that_a_verb_does_not_have_shows_the_usage_of_that_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call("net-set red --mtuu 5")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("usage: overlayctl net-set [OPTIONS]")
+    assert said.endswith("overlayctl net-set: error: unrecognized arguments: --mtuu 5\n")
 
 
 def test_only_what_is_missing_is_required(capsys: pytest.CaptureFixture[str]) -> None:

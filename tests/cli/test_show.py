@@ -76,6 +76,15 @@ def test_show_is_one_screen(run: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("plugged")
+def test_every_place_of_a_port(run: Callable[..., str]) -> None:
+    """Those where it is bound, and one that claims it as well."""
+    places = json.loads(run("--format json port-show web1"))["places"]
+    assert [(place["chassis"], place["interface"], place["up"]) for place in places] == [
+        ("h1", "vm1", True), ("h1", "vm7", False),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("plugged")
 def test_show_as_json(run: Callable[..., str], served: str) -> None:
     seen = json.loads(run("--format json show"))
     assert (seen["database"], seen["configured"], seen["installed"]) == (served, 7, 7)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ovsdb.rpc import Connection, Row
-from tests.cli.words import everything, insert, listed
+from tests.cli.words import everything, insert, listed, update
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -215,7 +215,12 @@ def test_lists_of_what_the_controller_writes(run: Callable[..., str], database: 
     insert(database, "Neighbor", network="red", ip="10.0.0.9", mac="02:00:00:00:00:99", chassis="h1", interface="vm9")
     assert run("binding-list --chassis h1").splitlines()[1] == "h1       vm1        0    red      web1  3       yes  -"
     assert run("binding-list --net blue") == ""
-    assert listed(run, "neighbor-list --net red", "ip") == [{"ip": "10.0.0.9"}]
+    assert listed(run, "neighbor-list --net red", "ip", "seen") == [{"ip": "10.0.0.9", "seen": 0}]
+    assert run("neighbor-list").splitlines()[1].split() == ["red", "10.0.0.9", "02:00:00:00:00:99", "h1", "vm9", "-"]
+    update(database, "Neighbor", [], seen=1_800_000_000)
+    assert listed(run, "neighbor-list", "seen") == [{"seen": 1_800_000_000}]
+    for form in ("table", "csv"):
+        assert "2027-01-15T08:00:00Z" in run(f"neighbor-list --format {form}")
     assert listed(run, "address-list") == [
         {"network": "red", "ip": "10.0.0.1", "port": "web1"},
         {"network": "red", "ip": "10.0.0.2", "port": "web2"},

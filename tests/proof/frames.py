@@ -252,6 +252,7 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
         yield f"who told of itself, {source:x}, advertisement", advertisement(source, six)
         yield f"who told of itself, {source:x}, solicitation", solicitation(source, six, STRANGE6)
         yield f"who told of itself, {source:x}, solicitation for it", solicitation(source, STRANGE6, six)
+    yield "ARP request for a gateway that may be nowhere", arp(mac, ip4, address("10.0.0.99")[1])
     yield "ARP request, nobody's address", arp(mac, ip4, STRANGE4)
     yield "ARP request, nobody's address, unicast", arp(mac, ip4, STRANGE4, dst=NOBODY)
     yield "gratuitous ARP", arp(mac, ip4, ip4)

@@ -23,7 +23,7 @@ from topologies.lab import Lab
 pytestmark = pytest.mark.system
 
 ALL = "ff:ff:ff:ff:ff:ff"
-WEB2, PRINTER, NAS = "02:00:00:00:00:02", "06:00:00:00:00:01", "06:00:00:00:00:02"
+WEB1, WEB2, PRINTER, NAS = "02:00:00:00:00:01", "02:00:00:00:00:02", "06:00:00:00:00:01", "06:00:00:00:00:02"
 EVERYBODY = ["web1", "web2", "db1", "db2", "printer", "nas"]
 
 
@@ -181,6 +181,39 @@ def test_it_moves_and_never_loops(lab: Lab) -> None:
         eventually(lambda: works(lab, "red") and works(lab, "blue"), 5)
 
 
+def test_who_is_silent_inside_is_found_at_the_new_place(lab: Lab) -> None:
+    """Hosts outside send to VMs that say nothing: switches outside learn where they are from what the gateway sends.
+
+    Of a MAC without an address only a switch knows; web2 is no gateway, but anybody may be behind it for now.
+    """
+    hidden = "06:00:00:00:00:77"
+    lab.overlayctl("--wait", "port-set", "web2", "--security", "off")
+    try:
+        for to in ("h2", "h1"):
+            crafted.emit(lab, "web2", [bytes(Ether(src=hidden, dst=ALL, type=0x88B5) / Raw(bytes(46)))])
+            assert lab.ping("printer", "web1", count=1).lost == lab.ping("nas", "db1", count=1).lost == 0
+            with (
+                lab.capture("printer", "ether proto 0x8035") as told,
+                lab.capture("web1", "ether proto 0x8035") as inside,
+                lab.pinging("printer", "web1", 0.01) as red,
+                lab.pinging("nas", "db1", 0.01) as blue,
+            ):
+                time.sleep(0.5)
+                move = [("net-set", network, "--gateway-chassis", to) for network in ("red", "blue")]
+                lab.overlayctl(*move[0], "--", *move[1])
+                time.sleep(4)
+            print(f"to {to}: {red()} {blue()}")
+            assert max(red().lost, blue().lost) * 0.01 < 1
+            assert {mac: len(told.having(f"{mac} > ")) for mac in (WEB1, WEB2, hidden, PRINTER, NAS)} == {
+                WEB1: 10, WEB2: 10, hidden: 4, PRINTER: 0, NAS: 0,
+            }  # fmt: skip
+            assert len(told.having("vlan 10")) == 10
+            assert inside.lines == []
+            settle(lab)
+    finally:
+        lab.overlayctl("--wait", "port-set", "web2", "--security", "on")
+
+
 def test_two_networks_can_not_have_one_vlan(lab: Lab) -> None:
     refused = lab.overlayctl(
         "net-add", "pink", "--tenant", "acme", "--vni", "300", "--physical", "office:10", "--gateway-chassis", "h2",
@@ -292,3 +325,9 @@ def test_it_goes_away_and_leaves_the_bridge_as_it_was(lab: Lab) -> None:
     assert lab.ping("printer", "10.0.0.1", count=1).received == 0
     eventually(lambda: works(lab, "blue"), what="h2 has taken over from a chassis that has left")
     assert ports(lab, "h2") == ["office0", "overlay-of-br-office"]
+
+
+def test_net_del_takes_it_away(lab: Lab) -> None:
+    lab.overlayctl("--wait", "net-del", "blue", "--cascade")
+    eventually(lambda: ports(lab, "h2") == ["office0"])
+    assert not [port for port in ports(lab, "h2", "br-int") if "office" in port]

@@ -82,7 +82,7 @@ def test_a_third_claim_is_refused_and_changes_nothing(overlay: Contender) -> Non
         lab.run("h3", "ovs-vsctl", *third, f"external_ids:iface-id={MOVER.name}")
         try:
             told = eventually(lambda: problems(lab).get("h3/third"), 10)
-            assert "is also on h1 at mover, which has the port; unplug one" in told
+            assert "is also on h1 at mover, which has the port, and is moving to h2 at mover; unplug one" in told
             time.sleep(0.5)
         finally:
             lab.run("h3", "ovs-vsctl", "del-port", "br-int", "third")

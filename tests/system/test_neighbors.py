@@ -16,7 +16,7 @@ from scapy.packet import Packet
 from flows.compile.guard import COPIES
 from flows.compile.respond import ASKER
 from flows.model import Chassis, Encap, Network, Vtep
-from tests.system.steps import eventually, fresh_name, learned, settle, shown
+from tests.system.steps import eventually, fresh_name, learned, problems, settle, shown
 from topologies.lab import Lab
 from topologies.namespaces import Background
 from topologies.topology import Topology, Vm
@@ -269,6 +269,26 @@ def test_who_hears_a_request_for_a_neighbor_that_nobody_knows(
         if policy == "gateway":
             assert all("Broadcast" not in line for line in heard[f"{name}2"])
     lab.overlayctl("net-set", network, "--unknown-neighbor", "auto")
+
+
+def test_requests_for_the_gateway_alone_go_nowhere_while_nobody_is_it(lab: Lab) -> None:
+    """Only the gateway itself is asked for everywhere; that nobody is it is said."""
+    lab.overlayctl("net-set", "red", "--unknown-neighbor", "gateway", "--gateway", "10.0.0.222")
+    try:
+        settle(lab)
+        said = eventually(lambda: problems(lab).get("network red"))
+        assert "nobody is known to have the address of its gateway, 10.0.0.222" in said
+        assert said in lab.overlayctl("check", check=False)
+        heard = hears(
+            lab, ("web2", "web3"), lambda: [lab.arping("web1", ip) for ip in ("10.0.0.200", "10.0.0.222")], "arp"
+        )
+        for lines in heard.values():
+            assert any("10.0.0.222" in line for line in lines)
+            assert not any("10.0.0.200" in line for line in lines)
+    finally:
+        lab.overlayctl("net-set", "red", "--unknown-neighbor", "auto", "--gateway", "none")
+    settle(lab)
+    eventually(lambda: "network red" not in problems(lab))
 
 
 def test_ipv6_between_two_chassis_with_no_solicitation_on_the_underlay(lab: Lab) -> None:

@@ -61,7 +61,8 @@ def _network(needed: bool) -> tuple[Argument, ...]:
             "--unknown-neighbor",
             metavar="WHAT",
             help="a request (ARP, neighbor solicitation) for an address nobody is known to have: flood it, send it to "
-            "the gateway alone, drop it, or auto: flood it where somebody might have it (default)",
+            "the gateway alone (while nobody has its address: drop it), drop it, or auto: flood it where somebody "
+            "might have it (default)",
         ),
         arg(
             "--multicast",
