@@ -33,6 +33,8 @@ STATUS_S: Final = 0.02
 """Seconds in which what is new of the status is gathered before it is written."""
 LATER_S: Final = 0.05
 """Seconds after which chassis are told what is in no hurry."""
+FLOWS_S: Final = 1.0
+"""Seconds between two looks whether a switch has its flows."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -134,6 +136,7 @@ class ChassisSession:
         self._marked_at = -MARK_S
         self._memory: dict[str, str] | None = None
         self._leaving: Callable[[], None] | None = None
+        self._awaited = False
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
         self._later = False
@@ -162,6 +165,15 @@ class ChassisSession:
 
     def _wake_later(self) -> None:
         self._later = False
+        self._session.wake()
+
+    def _await_flows(self) -> None:
+        """Look again once the switch has its flows: the tunnel ports may wait for that."""
+        known = self._state.chassis.get(self._row.chassis.name)
+        if known is not None and known.applied < 0 and self._leaving is None:
+            hub.spawn_after(FLOWS_S, self._await_flows)
+            return
+        self._awaited = False
         self._session.wake()
 
     def wake(self) -> None:
@@ -222,11 +234,15 @@ class ChassisSession:
         try:
             marks_ = self._marks(plugged.mark)
             exits, mtus = state.exits_of(name), state.mtus_of(name)
-            wanted = Wanted(state.at_present(row.chassis), target, row.datapath_type, marks_, exits, mtus)
+            sourced = known is not None and known.applied >= 0
+            wanted = Wanted(state.at_present(row.chassis), target, row.datapath_type, marks_, exits, mtus, sourced)
             problems = self._provision(wanted)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
         self._tell(problems)
+        if not sourced and not self._awaited:
+            self._awaited = True
+            hub.spawn_after(FLOWS_S, self._await_flows)
         done = declared if settled(session.idl) and not problems else None
         if session.idl.change_seqno != seen:
             plugged = snapshot.plugged(session.idl, name)

@@ -6,6 +6,7 @@ equal things compare equal. Nothing here knows where a value came from.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,19 @@ def ip(written: str) -> str:
     if address.is_multicast() or address.is_loopback() or int(address) in (0, 0xFFFFFFFF):
         raise ValueError(f"IP {address} is not a unicast address")
     return str(address)
+
+
+def vtep_ip(written: str) -> str:
+    """The address of a VTEP in canonical spelling; ValueError when other hosts can't send to it."""
+    found = ip(written)
+    if is_ipv4(found):
+        return found
+    address = ipaddress.IPv6Address(found)
+    if address.ipv4_mapped is not None:
+        raise ValueError(f"VTEP {found} is an IPv4 address in IPv6 spelling; write {address.ipv4_mapped}")
+    if address.is_link_local:
+        raise ValueError(f"VTEP {found} is link-local, which leads nowhere without an interface; give a global address")
+    return found
 
 
 def is_ipv4(ip: str) -> bool:

@@ -515,9 +515,8 @@ def _through(
         return None
     family = families[0]
     ours = [vtep for vtep in here.vteps if is_ipv4(vtep.ip) == (family == "tun_")]
-    # A chassis with one VTEP has no choice, whatever stands there: that of the sender, where it came by a tunnel.
-    source = sent[family + "src"] if len(here.vteps) > 1 else 0
-    local = next((vtep for vtep in ours if source in (0, _number(family, vtep))), None)
+    # What names no source leaves from whichever address of the host its routes prefer, and that may be no VTEP.
+    local = next((vtep for vtep in ours if _number(family, vtep) == sent[family + "src"]), None)
     far = [
         (each, vtep)
         for each in chassis.values()

@@ -13,8 +13,8 @@ from flows.vteps import overhead, used
 class Way:
     """How a chassis sends to another one.
 
-    `local` is the VTEP to send from, '' where the chassis has but one. `limit` is the largest packet, in octets
-    without its Ethernet header, that the tunnel carries.
+    `local` is the VTEP to send from, `limit` the largest packet, in octets without its Ethernet header, that the tunnel
+    carries.
     """
 
     remote: str
@@ -36,9 +36,9 @@ class Way:
         steps: list[Action] = [] if after is not None else [set_field("tun_id", vni)]
         if after is not None and is_ipv4(after.remote) != is_ipv4(self.remote):
             other, none = ("tun_ipv6_", "::") if is_ipv4(self.remote) else ("tun_", "0.0.0.0")
-            steps += [set_field(other + "dst", none)] + ([set_field(other + "src", none)] if after.local else [])
+            steps += [set_field(other + "dst", none), set_field(other + "src", none)]
             after = None
-        if self.local and (after is None or after.local != self.local):
+        if after is None or after.local != self.local:
             steps.append(set_field(kind + "src", self.local))
         return (*steps, set_field(kind + "dst", self.remote))
 
@@ -50,4 +50,4 @@ def way(one: Chassis, other: Chassis, preferred: Encap) -> Way | None:
         return None
     encap, here, there = found
     limit = min(here.mtu, there.mtu) - overhead(encap, there.ip)
-    return Way(there.ip, encap, here.ip if len(one.ends) > 1 else "", limit)
+    return Way(there.ip, encap, here.ip, limit)

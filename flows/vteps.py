@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
+from itertools import combinations_with_replacement, product
 from typing import Final
 
 from flows.model import Chassis, Encap, Vtep, is_ipv4
@@ -49,6 +50,22 @@ def pairs(one: Chassis, other: Chassis) -> Iterator[tuple[Encap, Vtep, Vtep]]:
 def accepted(one: Chassis, other: Chassis) -> tuple[tuple[Encap, str], ...]:
     """What `one` takes from `other`: every encap and VTEP, so that a change of what is used loses nothing."""
     return tuple(sorted({(encap, there.ip) for encap, _, there in _pairs(one.ends, other.ends)}))
+
+
+def apart(chassis: Iterable[Chassis]) -> Iterator[tuple[str, str]]:
+    """The names of each two of these that share no encap and address family; the lesser one first.
+
+    Chassis that offer the same count as one, so it takes no time with a thousand of them.
+    """
+    kinds: dict[frozenset[tuple[Encap, bool]], list[str]] = {}
+    for each in chassis:
+        offered = frozenset((encap, is_ipv4(vtep.ip)) for vtep in each.vteps for encap in vtep.encaps)
+        kinds.setdefault(offered, []).append(each.name)
+    for one, other in combinations_with_replacement(kinds, 2):
+        if not one & other:
+            for here, there in product(kinds[one], kinds[other]):
+                if here < there or (here > there and one != other):
+                    yield min(here, there), max(here, there)
 
 
 def _pairs(ours: Iterable[Vtep], theirs: Collection[Vtep]) -> Iterator[tuple[Encap, Vtep, Vtep]]:

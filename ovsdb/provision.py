@@ -41,7 +41,7 @@ class Wanted:
 
     `exits` are (physical network, bridge) pairs that br-int is to be connected to; `mtus` what the interfaces that
     Open vSwitch itself provides are to be set to, by name. `marks` are the entries of br-int's external_ids by which
-    the chassis remembers (`ovsdb.marks`).
+    the chassis remembers (`ovsdb.marks`). `sourced`: the flows of its switch say from which VTEP a packet leaves.
     """
 
     chassis: Chassis
@@ -50,6 +50,7 @@ class Wanted:
     marks: Mapping[str, str] = field(default_factory=dict)
     exits: tuple[tuple[str, str], ...] = ()
     mtus: Mapping[str, int] = field(default_factory=dict)
+    sourced: bool = True
 
 
 def datapath_id(chassis: str) -> str:
@@ -287,7 +288,7 @@ def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridg
     """The bridge's own port, the tunnels' and those to physical networks; whether anything was written."""
     ports: dict[tuple[str, str], Mapping[str, Any]] = {(BRIDGE, BRIDGE): {"type": "internal"}}
     for tunnel in needed(wanted.chassis):
-        ports[BRIDGE, tunnel.name] = _tunnel_columns(wanted, tunnel)
+        ports[BRIDGE, tunnel.name] = _tunnel_columns(tunnel, "flow" if wanted.sourced else _local_ip(idl, tunnel))
     ends = list(_ends(wanted))
     for (physical, on, name), (_, _, peer) in zip(ends, [ends[place ^ 1] for place in range(len(ends))], strict=True):
         ids = dict([MARK]) | ({PHYSICAL: physical} if on == BRIDGE else {})
@@ -370,12 +371,21 @@ def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
     return columns
 
 
-def _tunnel_columns(wanted: Wanted, tunnel: TunnelPort) -> dict[str, Any]:
-    """With one VTEP packets leave from it, with several from the one that the flow says."""
-    vteps = wanted.chassis.ends
+def _local_ip(idl: ovs.db.idl.Idl, tunnel: TunnelPort) -> str:
+    """What a tunnel port has that is there already, from an earlier version perhaps."""
+    interface = find(idl, "Interface", tunnel.name)
+    return str(interface.options.get("local_ip", "flow")) if interface is not None else "flow"
+
+
+def _tunnel_columns(tunnel: TunnelPort, local_ip: str) -> dict[str, Any]:
+    """Packets leave from the VTEP that the flow says, once every flow does: no other is sure to be used.
+
+    A `local_ip` of its own Open vSwitch (userspace) does not heed over IPv6, where it takes the interface's newest
+    address; and one that is changed is not changed at the same moment as the flows.
+    """
     return {
         "type": tunnel.type,
-        "options": {"remote_ip": "flow", "key": "flow", "local_ip": vteps[0].ip if len(vteps) == 1 else "flow"},
+        "options": {"remote_ip": "flow", "key": "flow", "local_ip": local_ip},
         "ofport_request": [tunnel.ofport],
         "external_ids": dict([MARK]),
     }

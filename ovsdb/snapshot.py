@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,14 +28,13 @@ from flows.model import (
     UnknownNeighbor,
     Vtep,
 )
+from ovsdb import entries
 from ovsdb.entries import ACCEPT, DIAL_IN, NEIGHBOR_AGE, TAKE_OVER
 
 BRIDGE: Final = "br-int"
 """The one integration bridge of a chassis."""
 MARK: Final = ("overlay-managed", "true")
 """The external_ids entry of every row that is ours."""
-AGES: Final = range(5, 86401)
-"""Seconds of silence after which a learned neighbor may be forgotten."""
 PHYSICAL: Final = "overlay-physical"
 """The external_ids entry of our interface that leads to a physical network: its name."""
 
@@ -204,22 +202,21 @@ def _totals(row: Any, faults: list[str]) -> dict[str, Any]:
     columns = ("nb_cfg", "database_id", "epoch", "alarm", "drops_asked")
     found: dict[str, Any] = {column: getattr(row, column) for column in columns}
     found["accepted"] = row.options.get(ACCEPT) == "true"
-    written = row.options.get(NEIGHBOR_AGE)
-    if written is not None:
-        if re.fullmatch("[0-9]{1,6}", written) and int(written) in AGES:
-            found["neighbor_age"] = int(written)
-        else:
-            faults.append(
-                f"Overlay_Global options:{NEIGHBOR_AGE} {written!r} is not a number of seconds in "
-                f"{AGES[0]}..{AGES[-1]}, and ignored; overlayctl set Overlay_Global . options:{NEIGHBOR_AGE}=300"
-            )
+    wrong = {
+        key: text for key in entries.OPTIONS if key in row.options and (text := entries.fault(key, row.options[key]))
+    }
+    faults += [f"ignored: {text}" for _, text in sorted(wrong.items())]
+    if NEIGHBOR_AGE in row.options and NEIGHBOR_AGE not in wrong:
+        found["neighbor_age"] = int(row.options[NEIGHBOR_AGE])
     return found
 
 
 def _chassis(row: Any) -> ChassisRow:
     """The row with all its VTEPs, IPv4 first; ValueError when one is none."""
     vteps = [
-        Vtep(model.ip(vtep.ip), frozenset(map(Encap, vtep.encaps)) or frozenset(Encap), only(vtep.mtu, UNDERLAY_MTU))
+        Vtep(
+            model.vtep_ip(vtep.ip), frozenset(map(Encap, vtep.encaps)) or frozenset(Encap), only(vtep.mtu, UNDERLAY_MTU)
+        )
         for vtep in row.vteps
     ]
     if not vteps:

@@ -112,7 +112,7 @@ def test_a_pair_of_chassis_uses_an_encap_both_offer() -> None:
     """red is VXLAN, but h3 offers GRE alone: h1 reaches h2 by VXLAN and h3 by GRE, with the same VNI."""
     shown = [text.text(one) for one in compile(THREE, "h1") if one.table is FLOOD and "metadata=0x64" in text.text(one)]
     assert len(shown) == 2
-    assert "set_field:0x64->tun_id,set_field:192.0.2.2->tun_dst,output:65001" in shown[0]
+    assert "set_field:0x64->tun_id,set_field:192.0.2.1->tun_src,set_field:192.0.2.2->tun_dst,output:65001" in shown[0]
     assert "set_field:192.0.2.3->tun_dst,output:65002" in shown[0]
     assert "65001" not in shown[1]
 

@@ -204,8 +204,9 @@ CHASSIS = {
 }
 
 
-def to(vtep: str, port: int, tun_id: int = 100) -> list[Action]:
-    return [set_field("tun_id", tun_id), set_field("tun_dst", vtep), Output(port)]
+def to(vtep: str, port: int, tun_id: int = 100, source: str = "192.0.2.1") -> list[Action]:
+    ends = [set_field("tun_src", source), set_field("tun_dst", vtep)]
+    return [set_field("tun_id", tun_id), *ends, Output(port)]
 
 
 def test_a_tunnel_leads_to_the_chassis_with_that_vtep() -> None:
@@ -255,8 +256,11 @@ MANY = {
 
 @pytest.mark.parametrize(("gre6", "comes_by"), [(GRE6, GRE6), (GRE, GRE)])
 def test_a_chassis_with_several_vteps_sends_from_the_one_it_is_told(gre6: TunnelPort, comes_by: TunnelPort) -> None:
-    """Else from the first of the family; and GRE over IPv6 comes in at either port."""
-    six = (set_field("tun_dst", 0), set_field("tun_src", 0), set_field("tun_ipv6_dst", "2001:db8::2"))
+    """And GRE over IPv6 comes in at either port."""
+    six = (
+        *(set_field("tun_dst", 0), set_field("tun_src", 0)),
+        *(set_field("tun_ipv6_src", "2001:db8::1"), set_field("tun_ipv6_dst", "2001:db8::2")),
+    )
     sends = classify(
         *to("192.0.2.2", VXLAN.ofport),
         set_field("tun_src", "198.51.100.1"),
@@ -283,11 +287,14 @@ def test_a_chassis_with_several_vteps_sends_from_the_one_it_is_told(gre6: Tunnel
         {"tun_ipv6_dst": "2001:db8::2"},
         {"tun_dst": 0},
         {"tun_dst": 0, "tun_ipv6_dst": "2001:db8::77"},
+        {"tun_src": 0},
+        {"tun_dst": 0, "tun_ipv6_dst": "2001:db8::2"},
     ],
-    ids=["no VTEP of its own", "both families", "no far end", "no such VTEP"],
+    ids=["no VTEP of its own", "both families", "no far end", "no such VTEP", "no source", "no source, IPv6"],
 )
 def test_a_tunnel_without_two_ends_leads_nowhere(wrong: dict[str, int | str]) -> None:
-    steps = [set_field(name, value) for name, value in ({"tun_dst": "192.0.2.2"} | wrong).items()]
+    right = {"tun_src": "192.0.2.1", "tun_dst": "192.0.2.2"}
+    steps = [set_field(name, value) for name, value in (right | wrong).items()]
     switches = {"h1": Switch([classify(*steps, Output(VXLAN.ofport), Output(GRE.ofport))])}
     done = journey(switches, MANY, "h1", FRAME)
     assert [sent.port for _, sent in done.lost] == [VXLAN.ofport, GRE.ofport]
@@ -383,12 +390,12 @@ def test_what_was_told_is_remembered_in_a_table_of_its_own() -> None:
 
 
 def test_a_packet_that_goes_round_is_refused() -> None:
-    def passes_on(vtep: str) -> Switch:
+    def passes_on(own: str, vtep: str) -> Switch:
         # Into the other kind of tunnel, for out of the one it came by it would not go.
-        back = classify(*to(vtep, GRE.ofport), priority=2, in_port=VXLAN.ofport)
-        return Switch([classify(*to(vtep, VXLAN.ofport)), back])
+        back = classify(*to(vtep, GRE.ofport, source=own), priority=2, in_port=VXLAN.ofport)
+        return Switch([classify(*to(vtep, VXLAN.ofport, source=own)), back])
 
-    switches = {"h1": passes_on("192.0.2.2"), "h2": passes_on("192.0.2.1")}
+    switches = {"h1": passes_on("192.0.2.1", "192.0.2.2"), "h2": passes_on("192.0.2.2", "192.0.2.1")}
     with pytest.raises(LoopError, match="tunnels"):
         journey(switches, CHASSIS, "h1", FRAME)
 

@@ -14,6 +14,7 @@ from controller.cli.errors import CommandError, UsageError
 from controller.cli.show import overview
 from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
+from ovsdb import entries
 
 COLUMNS = ("network", "subnet", "used", "free", "others")
 WRONG: Final = 1
@@ -33,7 +34,7 @@ def check(draft: Draft, args: Namespace) -> None:
         raise UsageError("--net is for check mtu")
     seen = overview(draft)
     uses = [{"network": network["name"], **use} for network in seen["networks"] for use in network["subnets"]]
-    findings = [*_wrong(seen), *_strays(draft, seen)]
+    findings = [*_wrong(seen), *_options(draft), *_strays(draft, seen)]
     unplugged = sorted(
         port["name"] for network in seen["networks"] for port in network["ports"] if port["status"] == "not plugged in"
     )
@@ -59,6 +60,12 @@ def _wrong(seen: dict[str, Any]) -> Iterator[str]:
     for problem in seen["problems"]:
         advice = f"; {problem['advice']}" if problem["advice"] else ""
         yield f"{problem['where']}: {problem['what']}{advice}"
+
+
+def _options(draft: Draft) -> Iterator[str]:
+    """Options that mean nothing, however they came there."""
+    for row in draft.read("Overlay_Global").values():
+        yield from filter(None, (entries.fault(key, value) for key, value in sorted(row["options"][1])))
 
 
 def _strays(draft: Draft, seen: dict[str, Any]) -> Iterator[str]:

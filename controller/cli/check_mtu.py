@@ -18,13 +18,14 @@ from controller.cli.tables import as_json, print_rows
 from controller.cli.text import escaped
 from flows.model import UNDERLAY_MTU, Chassis, Encap, Network, Vtep
 from flows.mtu import LEAST_IPV6, Carried, carried, not_carried, pair
-from ovsdb.rpc import Row, elements, optional
+from flows.vteps import apart
+from ovsdb.rpc import Row, elements, optional, uuid_of
 
 COLUMNS: Final = ("chassis", "vteps", "encap", "underlay", "overhead", "carries", "fits", "too_large")
 WRONG: Final = 1
-"""The exit code when the MTU of any network is more than chassis with its ports carry."""
+"""The exit code when the MTU of any network is more than chassis with its ports carry, or two of them share no way."""
 MOST: Final = 40
-"""How many pairs a table has room for; --format csv and json have all."""
+"""How many pairs a table, or what is wrong with one network, has room for; --format csv and json have all."""
 
 
 def hosts(draft: Draft) -> dict[str, Chassis]:
@@ -68,7 +69,10 @@ def described(found: Carried) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A network, the chassis that it has ports on, what its hosts should use, and where its MTU comes from."""
+    """A network, the chassis that it has ports on, and the pair that carries least of all chassis.
+
+    `ipv6`: it has a subnet of IPv6, or a port with such an address.
+    """
 
     network: Network
     members: frozenset[str]
@@ -110,10 +114,11 @@ def check(draft: Draft, args: Namespace) -> None:
 
 def _networks(draft: Draft, known: Mapping[str, Chassis], wanted: str | None) -> list[_Checked]:
     """The networks to look at, by name; CommandError where there is none of that name."""
-    draft.load("Network", "Tenant", "Binding")
+    draft.load("Network", "Tenant", "Binding", "Address")
     rows = sorted(draft.read("Network").values(), key=lambda row: row["name"])
     if wanted is not None:
         rows = [draft.get("Network", wanted)]
+    six = {address["network"][1] for address in draft.read("Address").values() if ":" in address["ip"]}
     members: dict[str, set[str]] = {}
     for binding in draft.read("Binding").values():
         members.setdefault(optional(binding["network"]) or "", set()).add(binding["chassis"])
@@ -123,7 +128,7 @@ def _networks(draft: Draft, known: Mapping[str, Chassis], wanted: str | None) ->
             Network(row["name"], "", row["vni"], Encap(row["encap"]), mtu=optional(row["mtu"])),
             frozenset(members.get(row["name"], set()) & known.keys()),
             least[Encap(row["encap"])],
-            any(":" in subnet for subnet in elements(row["subnets"])),
+            uuid_of(row) in six or any(":" in subnet for subnet in elements(row["subnets"])),
         )
         for row in rows
     ]
@@ -153,8 +158,16 @@ def _rows(known: Mapping[str, Chassis], checked: Sequence[_Checked]) -> Iterator
 
 
 def _findings(each: _Checked, known: Mapping[str, Chassis]) -> Iterator[str]:
-    """What is wrong: of chassis that the network has ports on."""
+    """What is wrong: of chassis that the network has ports on, and with what is declared."""
     members = [known[name] for name in sorted(each.members)]
+    cut = sorted(apart(members))
+    for one, other in cut[:MOST]:
+        yield (
+            f"network {each.network.name}: {one} and {other} share no encap and address family, so it is cut in two; "
+            f"overlayctl chassis-set {one} --vtep IP"
+        )
+    if len(cut) > MOST:
+        yield f"network {each.network.name}: so do {len(cut) - MOST} more pairs of chassis"
     if wrong := not_carried(each.network, members):
         yield f"network {each.network.name}: {wrong}"
     least = carried(members, each.network.encap)
@@ -162,6 +175,11 @@ def _findings(each: _Checked, known: Mapping[str, Chassis]) -> Iterator[str]:
         yield (
             f"network {each.network.name}: {least.one} and {least.other} carry {least.mtu} ({least}), but IPv6 needs "
             f"{LEAST_IPV6} (RFC 8200); raise the underlay's MTU, then overlayctl chassis-set {least.one} --vtep-mtu N"
+        )
+    if each.ipv6 and each.network.mtu is not None and each.network.mtu < LEAST_IPV6:
+        yield (
+            f"network {each.network.name}: its MTU is declared as {each.network.mtu}, but IPv6 needs {LEAST_IPV6} "
+            f"(RFC 8200); overlayctl net-set {each.network.name} --mtu {LEAST_IPV6}, or auto"
         )
 
 

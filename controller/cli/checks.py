@@ -8,7 +8,7 @@ from typing import Any, Final
 from controller.cli import networks, schema, written
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
-from ovsdb import ownership
+from ovsdb import entries, ownership
 from ovsdb.rpc import Row, as_set, elements, uuid_of
 
 CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
@@ -27,7 +27,7 @@ CANONICAL: Final[dict[tuple[str, str], Callable[[str], Any]]] = {
     ("Network", "gateway_chassis"): lambda text: written.name(text, "chassis"),
     ("Port", "parent"): lambda text: written.name(text, "port"),
     ("Address", "ip"): written.ip,
-    ("Vtep", "ip"): written.ip,
+    ("Vtep", "ip"): written.vtep_ip,
     ("Chassis", "ovsdb"): lambda text: written.ovsdb(text, text.partition(":")[2]),
     ("Chassis", "controller"): lambda text: written.controller(text)[0],
     ("Connection", "target"): written.listener,
@@ -55,6 +55,17 @@ def own(table: str, columns: Collection[str], force: bool) -> None:
         raise CommandError(
             f"{table}: {', '.join(sorted(theirs))} is written by the controller or the server; --force does it anyway"
         )
+
+
+def known(table: str, row: Row, changes: Row) -> None:
+    """Returns when the options that are new or changed mean something to the controller; CommandError otherwise."""
+    if table != "Overlay_Global" or "options" not in changes:
+        return
+    before = dict(row["options"][1])
+    for key, value in changes["options"][1]:
+        fault = entries.fault(key, value) if before.get(key) != value else ""
+        if fault:
+            raise CommandError(fault)
 
 
 def fits(draft: Draft, table: str, row: Row, columns: Collection[str]) -> None:

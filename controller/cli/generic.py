@@ -75,6 +75,7 @@ def set_columns(draft: Draft, args: Namespace) -> None:
         return
     changes = _settings(draft, table, args.settings, row)
     checks.own(table.name, changes, args.force)
+    checks.known(table.name, row, changes)
     draft.update(table.name, row, changes)
     checks.fits(draft, table.name, {**row, **changes}, changes)
 
@@ -84,6 +85,7 @@ def create(draft: Draft, args: Namespace) -> None:
     table = values.table(args.table)
     row = _settings(draft, table, args.settings, dict(table.defaults))
     checks.own(table.name, row, args.force)
+    checks.known(table.name, dict(table.defaults), row)
     checks.required(table.name, row)
     if table.name in checks.HANGING and not args.id:
         raise CommandError(

@@ -62,6 +62,7 @@ def _changed(draft: Draft, args: Namespace, names: Iterable[str], made: Callable
             )
         changes[name] = checks.canonical(table.name, name, made(column, row[name]))
     checks.own(table.name, changes, args.force)
+    checks.known(table.name, row, changes)
     draft.update(table.name, row, changes)
     checks.fits(draft, table.name, {**row, **changes}, changes)
 

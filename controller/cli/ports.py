@@ -104,8 +104,24 @@ def behind(draft: Draft, row: Row) -> None:
                 f"tag {tag} behind {parent!r} is taken by port {other['name']!r}; choose another tag, "
                 f"or change that port first"
             )
-    draft.hold("Port", "tag", parent=row["parent"])
+    _apart(draft, row, host)
+    draft.hold("Port", "tag", "network", parent=row["parent"])
     draft.hold("Port", "parent", name=parent)
+
+
+def _apart(draft: Draft, row: Row, host: Row) -> None:
+    """Returns when nothing else that comes by the same interface is in the port's network; CommandError otherwise.
+
+    Two VLANs of one trunk in one network would be joined there.
+    """
+    for other in (host, *draft.where("Port", parent=row["parent"])):
+        if other["_uuid"] != row["_uuid"] and other["network"] == row["network"]:
+            network = draft.row("Network", row["network"][1]) or {"name": "?"}
+            how = "without a tag" if other is host else f"with tag {optional(other['tag'])}"
+            raise CommandError(
+                f"port {row['name']!r}: {host['name']!r} is in network {network['name']!r} already, {how} "
+                f"(port {other['name']!r}); put one of the two in another network or behind another port"
+            )
 
 
 def _children(draft: Draft, name: str) -> list[str]:

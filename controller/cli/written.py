@@ -98,6 +98,13 @@ def ip(written: str) -> str:
     return spelled
 
 
+def vtep_ip(written: str) -> str:
+    """The address of a VTEP: one that other hosts can send to."""
+    from flows import model
+
+    return checked(model.vtep_ip, ip(written))
+
+
 def ip_order(written: str) -> tuple[int, bytes]:
     """A key that sorts addresses by value, IPv4 first; what is none comes last."""
     import socket
@@ -215,11 +222,13 @@ def may(written: str) -> str:
 
 
 def flood_rate(written: str) -> list[int]:
-    """Packets per second, 0 for any number, or no element for the usual number."""
+    """Packets per second, or no element for the usual number. The database has 0 for any number."""
     if written == "unlimited":
         return [0]
     if written in ("default", NONE):
         return []
+    if re.fullmatch("0+", written):
+        raise CommandError("flood rate 0 could mean none or any; write unlimited for any number, or 1 for next to none")
     if not re.fullmatch("[0-9]{1,9}", written):
         raise CommandError(f"flood rate {written!r} is neither a number of packets per second, unlimited nor default")
     return [int(written)]
@@ -242,7 +251,7 @@ def vteps(options: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in _parts(options):
         address, named, kinds = part.partition("=")
-        found[ip(address)] = encaps(kinds.split("+")) if named else []
+        found[vtep_ip(address)] = encaps(kinds.split("+")) if named else []
     return found
 
 

@@ -53,11 +53,11 @@ def _from_port(view: View, port: LocalPort) -> Iterator[Flow]:
 def _from_vtep(view: View, member: Member, ip: str) -> Iterator[Flow]:
     """The answer goes to the address the packet came from, and from the one it came to."""
     remote, local = ("tun_src", "tun_dst") if is_ipv4(ip) else ("tun_ipv6_src", "tun_ipv6_dst")
-    ends = [LearnLoad(local, remote)] + ([LearnLoad(remote, local)] if member.way.local else [])
     specs: tuple[LearnMatch | LearnLoad, ...] = (
         *_WHO,
         LearnLoad("tun_id", "tun_id"),
-        *ends,
+        LearnLoad(local, remote),
+        LearnLoad(remote, local),
         LearnLoad(OUTPORT, "in_port"),
     )
     teach = Learn(FDB, _cookie(view.vni, ip), 100, AGE, VTEP_LIMIT, specs)

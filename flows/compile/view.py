@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations_with_replacement, product
 from typing import TypeVar
 
 import netaddr
@@ -18,7 +17,7 @@ import netaddr
 from flows.model import Binding, Chassis, Encap, May, Neighbor, Network, Overlay, Pair, UnknownNeighbor, is_ipv4
 from flows.tables import SERVICE_TAG, TAG_PRESENT
 from flows.underlay import Way, way
-from flows.vteps import accepted
+from flows.vteps import accepted, apart
 
 _InNetwork = TypeVar("_InNetwork", Binding, Neighbor)
 
@@ -186,21 +185,11 @@ def link_local(mac: str) -> str:
 
 
 def unreachable_pairs(overlay: Overlay) -> list[tuple[str, str, str]]:
-    """(network, chassis, chassis) where two members of a network share no encap and address family, sorted.
-
-    Chassis that offer the same count as one, so it takes no time with a thousand of them.
-    """
+    """(network, chassis, chassis) where two members of a network share no encap and address family, sorted."""
     found: set[tuple[str, str, str]] = set()
     for name, bindings in _by_network(overlay.bindings).items():
-        kinds: dict[frozenset[tuple[Encap, bool]], list[str]] = defaultdict(list)
-        for member in {binding.chassis for binding in bindings} & set(overlay.chassis):
-            vteps = overlay.chassis[member].vteps
-            kinds[frozenset((encap, is_ipv4(vtep.ip)) for vtep in vteps for encap in vtep.encaps)].append(member)
-        for one, other in combinations_with_replacement(kinds, 2):
-            if not one & other:
-                for here, there in product(kinds[one], kinds[other]):
-                    if here != there:
-                        found.add((name, min(here, there), max(here, there)))
+        members = {binding.chassis for binding in bindings} & set(overlay.chassis)
+        found |= {(name, *pair) for pair in apart(overlay.chassis[member] for member in members)}
     return sorted(found)
 
 

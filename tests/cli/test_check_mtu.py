@@ -109,6 +109,42 @@ def test_less_than_ipv6_needs(
     assert finding.startswith("network red: h1 and h2 carry 1250 (vxlan over IPv4, underlay 1300), but IPv6 needs 1280")
 
 
+def test_ipv6_addresses_of_ports_count_and_a_declared_mtu(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any subnet, or with one of IPv4."""
+    run("chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --vtep-mtu 577")
+    run("chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2 --vtep-mtu 1500")
+    run("net-add red --tenant acme --vni 100")
+    plug(database, "red", "h1", "h2")
+    assert looked(capsys)["findings"] == []
+    run("port-add web1 --net red --ip 2001:db8::1")
+    (finding,) = looked(capsys, code=1)["findings"]
+    assert finding.startswith("network red: h1 and h2 carry 527 (vxlan over IPv4, underlay 577), but IPv6 needs 1280")
+    run("chassis-set h1 --vtep-mtu 1500")
+    run("net-set red --mtu 1000")
+    assert looked(capsys, code=1)["findings"] == [
+        "network red: its MTU is declared as 1000, but IPv6 needs 1280 (RFC 8200); "
+        "overlayctl net-set red --mtu 1280, or auto"
+    ]
+
+
+def test_two_chassis_of_a_network_that_share_no_way_are_wrong(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1")
+    run("chassis-add h2 tcp:192.0.2.2:6640 --vtep 192.0.2.2,2001:db8::2")
+    run("chassis-add h3 tcp:192.0.2.3:6640 --vtep 2001:db8::3")
+    run("net-add red --tenant acme --vni 100")
+    plug(database, "red", "h1", "h2")
+    assert looked(capsys)["findings"] == [], "it has no port on h3"
+    plug(database, "red", "h3")
+    assert looked(capsys, code=1)["findings"] == [
+        "network red: h1 and h3 share no encap and address family, so it is cut in two; "
+        "overlayctl chassis-set h1 --vtep IP"
+    ]
+
+
 def test_nothing_to_look_at_and_chassis_without_a_tunnel(run: Callable[..., str]) -> None:
     assert run("check mtu") == "nothing is wrong\n"
     run("chassis-add h1 tcp:192.0.2.1:6640 --vtep 192.0.2.1 --encap gre")

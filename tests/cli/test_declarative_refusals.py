@@ -200,6 +200,14 @@ def faults(text: str | bytes) -> Iterator[str]:
             CHASSIS + "  h1: {ovsdb: dial-in, vteps: 1.1.1.1}",
             "3:31: chassis.h1.vteps: the single value '1.1.1.1'; expected",
         ),
+        (
+            CHASSIS + "  h1: {ovsdb: dial-in, vteps: ['fe80::1']}",
+            "3:32: chassis.h1.vteps[0]: VTEP fe80::1 is link-local",
+        ),
+        (
+            CHASSIS + "  h1: {ovsdb: dial-in, vteps: [{ip: '::ffff:1.1.1.1'}]}",
+            "3:37: chassis.h1.vteps[0].ip: VTEP ::ffff:1.1.1.1 is an IPv4 address in IPv6 spelling; write 1.1.1.1",
+        ),
         (CHASSIS + "  h1: {ovsdb: dial-in, vteps: [x]}", "3:32: chassis.h1.vteps[0]: IP 'x' is not an IPv4 address"),
         (CHASSIS + "  h1: {ovsdb: dial-in, vteps: [{}]}", "3:32: chassis.h1.vteps[0]: no ip; expected ip: IP"),
         (CHASSIS + "  h1: {ovsdb: host, vteps: [1.1.1.1]}", "3:15: chassis.h1.ovsdb: 'host' is neither"),

@@ -110,6 +110,8 @@ def test_a_network_goes_on_outside(run: Callable[..., str], refused: Callable[..
         ("chassis-set h1 --vtep-mtu 192.0.2.9=1500", "192.0.2.9 is none of its VTEPs, which are 192.0.2.1"),
         ("port-set web1 --may fly", "may 'fly' is unknown; there are: dhcp-server, router"),
         ("port-set web1 --flood-rate much", "flood rate 'much' is neither a number of packets per second, unlimited"),
+        ("port-set web1 --flood-rate 0", "flood rate 0 could mean none or any; write unlimited for any number"),
+        ("port-add x --net red --parent web1 --tag 5", "port 'x': 'web1' is in network 'red' already, without a tag"),
         ("port-set web1 --tag 5", "port 'web1': a tag is what a port has behind another one; name that: --parent PORT"),
         ("port-set web1 --service-tag on", "a tag is what a port has behind another one"),
         ("port-set web1 --parent web2", "port 'web1' behind 'web2' needs the tag that its packets have there: --tag"),
@@ -132,7 +134,8 @@ def test_what_is_refused(refused: Callable[..., str], line: str, said: str) -> N
 def test_ports_behind_a_trunk(run: Callable[..., str], refused: Callable[..., str], database: Connection) -> None:
     names = ("parent", "tag", "service_tag")
     run("port-add sub1 --net blue --parent web1 --tag 100")
-    run("port-add sub2 --net red --parent web1 --tag 101 --service-tag on")
+    run("net-add grey --tenant umbra --vni 300")
+    run("port-add sub2 --net grey --parent web1 --tag 101 --service-tag on")
     assert columns(row(database, "Port", "sub1"), *names) == ["web1", 100, NOTHING]
     assert columns(row(database, "Port", "sub2"), *names) == ["web1", 101, True]
     assert columns(json.loads(run("port-show sub2 --format json")), *names) == ["web1", 101, True]
@@ -206,18 +209,18 @@ def test_show_of_a_trunk_and_of_what_the_controller_says(run: Callable[..., str]
     ("mine", "theirs", "said"),
     [
         (
-            "port-set web2 --parent web1 --tag 5",
+            "port-set db1 --parent web1 --tag 5",
             "port-add x --net blue --parent web1 --tag 5",
             "tag 5 behind 'web1' is taken by port 'x'",
         ),
         ("port-add x --net blue --parent web1 --tag 5", "port-del web1", "there is no port 'web1'"),
         (
             "port-add x --net blue --parent web1 --tag 5",
-            "port-set web1 --parent web2 --tag 1",
-            "port 'web1' is itself behind 'web2'",
+            "port-set web1 --parent db1 --tag 1",
+            "port 'web1' is itself behind 'db1'",
         ),
         (
-            "port-set web1 --parent web2 --tag 1",
+            "port-set web1 --parent db1 --tag 1",
             "port-add x --net blue --parent web1 --tag 5",
             "port 'web1' has ports behind it itself: x",
         ),
@@ -229,7 +232,11 @@ def test_show_of_a_trunk_and_of_what_the_controller_says(run: Callable[..., str]
         ),
     ],
 )
-def test_what_comes_in_between_is_noticed(served: str, mine: str, theirs: str, said: str) -> None:
+def test_what_comes_in_between_is_noticed(
+    run: Callable[..., str], served: str, mine: str, theirs: str, said: str
+) -> None:
+    run("net-add grey --tenant umbra --vni 300")
+    run("port-add db1 --net grey --mac 02:00:00:00:00:0b")
     args = options(mine)
     module, _, function = args.run.partition(":")
     tries: list[int] = []

@@ -10,7 +10,7 @@ import pytest
 from controller.cli.main import main
 from controller.cli.parser import parse
 from ovsdb.rpc import Connection
-from tests.cli.words import call, insert, options
+from tests.cli.words import call, insert, options, update
 from tests.overlay_database import needs_ovsdb
 
 pytestmark = needs_ovsdb
@@ -80,6 +80,29 @@ def test_taken_and_unknown(refused: Callable[..., str], line: str, said: str) ->
         ("chassis-add h3 tcp:host:6640 --vtep 192.0.2.3", "'host' is no IP address (names are not looked up)"),
         ("chassis-add h3 192.0.2.3 --vtep 192.0.2.3", "'192.0.2.3' is neither tcp:IP:PORT"),
         ("chassis-add h3 tcp:192.0.2.3 --vtep x", "IP 'x' is not an IPv4 address"),
+        ("chassis-set h1 --vtep fe80::1", "VTEP fe80::1 is link-local, which leads nowhere without an interface"),
+        (
+            "chassis-set h1 --vtep ::ffff:192.0.2.3",
+            "VTEP ::ffff:192.0.2.3 is an IPv4 address in IPv6 spelling",
+        ),
+        ("chassis-set h1 --vtep ::", "IP :: is not a unicast address"),
+        ("chassis-set h1 --vtep ::1=gre", "IP ::1 is not a unicast address"),
+        ("chassis-set h1 --vtep ff02::1", "IP ff02::1 is not a unicast address"),
+        ("chassis-set h1 --vtep 127.0.0.1", "IP 127.0.0.1 is not a unicast address"),
+        ("chassis-add h3 tcp:192.0.2.3 --vtep 0.0.0.0", "IP 0.0.0.0 is not a unicast address"),
+        ("set Vtep 192.0.2.1 ip=fe80::1", "VTEP fe80::1 is link-local"),
+        (
+            "set Overlay_Global . options:neighbor_age=abc",
+            "options:neighbor_age 'abc' is not a number of seconds in",
+        ),
+        ("set Overlay_Global . options:neighbor_age=-5", "options:neighbor_age '-5' is not a number of seconds"),
+        ("set Overlay_Global . options:neighbor_age=4", "options:neighbor_age '4' is not a number of seconds"),
+        (
+            "set Overlay_Global . options:neighbor_agee=20",
+            "options:neighbor_agee means nothing; there are: accept",
+        ),
+        ("set Overlay_Global . options={neighbor_agee=20}", "options:neighbor_agee means nothing"),
+        ("add Overlay_Global . options neighbor_agee=20", "options:neighbor_agee means nothing"),
         ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --datapath dpdk", "datapath 'dpdk' is unknown"),
         ("chassis-add h3 tcp:192.0.2.3 --vtep 192.0.2.3 --encap vxlan,x", "encap 'x' is unknown"),
         (
@@ -92,6 +115,21 @@ def test_taken_and_unknown(refused: Callable[..., str], line: str, said: str) ->
 )
 def test_bad_input(refused: Callable[..., str], line: str, said: str) -> None:
     assert said in refused(line)
+
+
+@pytest.mark.usefixtures("session")
+def test_options_that_came_by_other_ways_are_listed_and_can_be_taken_away(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update(database, "Overlay_Global", [], options=["map", [["colour", "blue"], ["neighbor_age", "soon"]]])
+    assert call("check") == 1
+    said = capsys.readouterr().out
+    assert "Overlay_Global options:colour means nothing; there are: accept, neighbor_age; take it away: " in said
+    assert "Overlay_Global options:neighbor_age 'soon' is not a number of seconds in 5..86400; " in said
+    run("set Overlay_Global . options:neighbor_age=120")
+    run("remove Overlay_Global . options colour")
+    call("check")
+    assert "options" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

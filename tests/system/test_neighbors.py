@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -17,9 +18,10 @@ from flows.compile.guard import COPIES
 from flows.compile.respond import ASKER
 from flows.model import Chassis, Encap, Network, Vtep
 from tests.system.steps import eventually, fresh_name, learned, problems, settle, shown
+from topologies import controller
 from topologies.lab import Lab
 from topologies.namespaces import Background
-from topologies.topology import Topology, Vm
+from topologies.topology import CONTROLLER, Topology, Vm
 from topologies.wiring import VM_NIC
 
 pytestmark = pytest.mark.system
@@ -216,7 +218,12 @@ def test_a_quiet_neighbor_stays_and_one_that_is_gone_goes(lab: Lab) -> None:
 
 
 def test_a_neighbor_age_that_is_none_is_named(lab: Lab) -> None:
-    lab.overlayctl("set", "Overlay_Global", ".", "options:neighbor_age=soon")
+    """overlayctl refuses it; a program that writes to the database by itself may not."""
+    change = {"op": "mutate", "table": "Overlay_Global", "where": []}
+    written = ["map", [["neighbor_age", "soon"]]]
+    asked = json.dumps(["Overlay", {**change, "mutations": [["options", "insert", written]]}])
+    socket = controller.socket(lab.directory / CONTROLLER)
+    lab.run(CONTROLLER, "ovsdb-client", "transact", f"unix:{socket}", asked)
     try:
         eventually(lambda: "neighbor_age 'soon' is not a number of seconds" in lab.controller_log())
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ from tests.system.steps import chassis_error, eventually, running, same_network,
 from topologies import dual_stack, two_underlays
 from topologies.lab import Lab
 from topologies.topology import UNDERLAY, interface_mac, reaches, vm
+from topologies.wiring import underlay_nic, vtep_bridge
 
 pytestmark = pytest.mark.system
 
@@ -118,6 +120,71 @@ def test_the_ways_are_kept_warm(dual: Lab) -> None:
         return V6[2] in cache and V6[4] in cache
 
     eventually(known, 45)
+
+
+NEW = "2001:db8::33"
+"""An address that h3 is given later than the one of its VTEP."""
+HEEDS = {(2, 17): 10, (3, 0): 7, (3, 1): 5, (3, 2): 3, (3, 3): 1}
+"""The first releases of Open vSwitch that, in userspace, send over IPv6 from the address that they are told."""
+
+
+def heeds(lab: Lab, chassis: str) -> bool:
+    """Whether what a chassis sends over IPv6 leaves from the address that its flows say."""
+    major, minor, patch = map(int, lab.run(chassis, "ovs-vswitchd", "--version").stdout.split()[3].split(".")[:3])
+    return lab.datapath != "netdev" or (major, minor) > max(HEEDS) or patch >= HEEDS.get((major, minor), patch + 1)
+
+
+@contextlib.contextmanager
+def address(lab: Lab, chassis: str, ip: str, length: int) -> Iterator[None]:
+    """Another address where a chassis has its VTEP, known to its switch."""
+    added = f"{ip}/{length}"
+    options = ("nodad",) if ":" in ip else ()
+    interface = vtep_bridge() if lab.datapath == "netdev" else underlay_nic()
+    lab.run(chassis, "ip", "address", "add", added, "dev", interface, *options)
+    try:
+        if lab.datapath == "netdev":
+            eventually(lambda: f"{ip}/" in lab.run(chassis, "ovs-appctl", "ovs/route/show").stdout)
+        yield
+    finally:
+        lab.run(chassis, "ip", "address", "delete", added, "dev", interface)
+
+
+@pytest.mark.parametrize("length", [64, 128])
+def test_another_ipv6_address_of_the_host_changes_nothing(dual: Lab, length: int) -> None:
+    """The flows say from which one a packet leaves. An Open vSwitch that does not heed them takes no /128."""
+    if length == 64 and not heeds(dual, "h3"):
+        pytest.skip("this Open vSwitch takes the newest IPv6 address, whatever it is told")
+    with address(dual, "h3", NEW, length):
+        for one, other in (("web2", "web3"), ("web3", "web4"), ("db2", "db3"), ("db3", "db2")):
+            assert dual.ping(one, other, count=3).lost == 0, (one, other)
+        with dual.capture("h3") as seen:
+            assert dual.ping("web3", "web2", count=2).lost == 0
+        assert len(seen.having("ICMP echo request", f"{V6[3]}.")) == 2
+
+
+@pytest.mark.parametrize(
+    ("chassis", "old", "new", "pairs"),
+    [
+        ("h3", V6[3], NEW, (("web2", "web3"), ("web3", "web4"), ("db2", "db3"))),
+        ("h1", V4[1], "192.0.2.33", (("web1", "web2"), ("web4", "web1"))),
+    ],
+)
+def test_the_only_vtep_becomes_another_address_of_its_underlay(
+    dual: Lab, chassis: str, old: str, new: str, pairs: tuple[tuple[str, str], ...]
+) -> None:
+    """As the operator's page says: the new address, then chassis-set, then the old one may go. VXLAN and GRE."""
+    if ":" in new and not heeds(dual, chassis):
+        pytest.skip("this Open vSwitch takes the newest IPv6 address, whatever it is told")
+    settle(dual)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(address(dual, chassis, new, 64 if ":" in new else 24))
+        pings = [stack.enter_context(dual.pinging(*pair, 0.01)) for pair in pairs]
+        for ip in (new, old):
+            dual.run("h1", "sleep", "1")
+            dual.overlayctl("--wait", "chassis-set", chassis, "--vtep", ip)
+        dual.run("h1", "sleep", "1")
+    print([ping() for ping in pings])
+    assert [ping().lost for ping in pings] == [0] * len(pairs)
 
 
 def tunnelled(encap: str, source: str, target: int, inner: Packet, vni: int = 100) -> Packet:

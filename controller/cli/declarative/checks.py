@@ -29,6 +29,7 @@ def by_option(check: Callable[..., Any], *more: Any) -> Callable[[str], Any]:
 
 
 ip = by_option(written.ip)
+vtep_ip = by_option(written.vtep_ip)
 mac = by_option(written.mac)
 vni = by_option(written.vni)
 encap = by_option(written.encap)

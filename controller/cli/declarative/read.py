@@ -343,9 +343,9 @@ def _vteps(row: Fields, owner: str, ends: Taken) -> tuple[Vtep, ...]:
 def _vtep(faults: Faults, item: Node, path: str) -> tuple[Found | None, tuple[str, ...], int | None]:
     """One VTEP: its address alone, or with encaps and MTU."""
     if not isinstance(item, yaml_nodes.Mapping):
-        return scalar(faults, item, path, checks.ip), (), None
+        return scalar(faults, item, path, checks.vtep_ip), (), None
     row = Fields.of(faults, item, item, path, ("ip", "encaps", "mtu"))
-    ip = row.one("ip", checks.ip, needed="IP")
+    ip = row.one("ip", checks.vtep_ip, needed="IP")
     kinds = row.many("encaps", checks.encap)
     if "encaps" in row.items and row.length("encaps") == 0:
         faults.add(row.items["encaps"], row.below("encaps"), "no encap; expected one, or no such key for all of them")
