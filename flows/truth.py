@@ -496,7 +496,7 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
         verdict.must.add(spoofed)
     if member.binding.secure:
         if frame.get("nw_ttl", 0) != 255 or option not in (0, mac):
-            (verdict.may if frame.get("nw_ttl", 0) == 255 and option in member.macs else verdict.must).add(spoofed)
+            verdict.must.add(spoofed)
         if advertises and member.strict and not member.speaks_for(mac, target) and target != link_local(mac):
             verdict.must.add(spoofed)
     elif frame.get("nw_ttl", 0) != 255 or (
@@ -539,8 +539,8 @@ def _onward(  # noqa: PLR0911 - one return per case
         # Who tells of itself, or asks whether its address is taken: the others, and who has it, are to hear that.
         return tuple(fates)
     if found is None and asked[0] == 6 and asked[1] >> 118 == 0xFE80 >> 6:
-        # A host may be found by the address that it made itself.
-        return (*fates, *_unanswered(known, segment, member, frame, fates, told))
+        # A host may be found by the address that it made itself, whatever becomes of others that nobody has.
+        return tuple(fates)
     if found is None and asked[0] == 6 and not frame.get("nd_sll", 0):
         # What can't be answered but by the neighbor itself may be left to it.
         return (*fates, *_unanswered(known, segment, member, frame, fates, told))
@@ -631,7 +631,7 @@ def _at(member: Member, place: tuple[int, str, str] | None) -> bool:
     return place is not None and place[1:] == (member.chassis, member.binding.interface)
 
 
-def _unanswered(  # noqa: PLR0917 - the question, and what is known
+def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, and what is known
     known: Declared, segment: Segment, member: Member, frame: Fields, onward: list[Fate], told: bool | None
 ) -> list[Fate]:
     """What becomes of a request for an address that nobody is known to have: as the network says."""
@@ -657,6 +657,9 @@ def _unanswered(  # noqa: PLR0917 - the question, and what is known
         for each in segment.addresses.get(router, ())
         if each.binding.mac is not None and known.reaches(member.chassis, each.chassis)
     ]
+    if [mac_number(each.binding.mac or "0") for each in gateways] == [frame["eth_src"]]:
+        # What the gateway itself does not know, others may.
+        return onward
     if not gateways or any(each.spot[:2] == member.spot[:2] for each in gateways):
         return [*onward, replace(dropped, reasons=None)]
     asked = [
@@ -691,8 +694,10 @@ def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:  # n
     spot = (mac, member.chassis, member.binding.interface)
     if segment.seen.get(said) == spot:
         return False if claims and frame.get("nd_tll", 0) == mac * (frame.get("eth_type") == IPV6) else None
-    if said[0] == 6 and said[1] >> 118 == 0xFE80 >> 6:
-        return None
+    holders = segment.link_locals.get(said, ())
+    if holders:
+        # It is known to be where its MAC is; while that one moves, or of two, it may be either.
+        return False if holders == (member,) and mac == mac_number(member.binding.mac or "0") else None
     return True if mac == frame["eth_src"] and (not member.strict or said not in member.addresses) else None
 
 

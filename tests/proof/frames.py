@@ -164,6 +164,7 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
         yield f"request for {ip}", arp(mac, ip4, number) if family == 4 else solicitation(mac, ip6, number)
         yield f"probe for {ip}", arp(mac, 0, number) if family == 4 else solicitation(mac, 0, number)
         yield f"as {ip}", arp(mac, number, number) if family == 4 else advertisement(mac, number)
+        yield from _to_who_shares(one, ip, their)
     if other.tag:
         yield "tagged as the other", tagged(ipv4(mac, their, ip4, their4), other.tag, service=other.service_tag)
     for name, source, number in _beside(one):
@@ -174,6 +175,15 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
         yield "its MAC asks for its address, ARP", arp(their, ip4, their4)
         yield "its MAC asks for its address", solicitation(their, ip6, their6)
     yield from _as_another(one, other)
+
+
+def _to_who_shares(one: Binding, ip: str, mac: int) -> Iterator[Named]:
+    """What is sent to who has an address that is not its own alone: nobody else answers it."""
+    family, number = address(ip)
+    if family == 4:
+        yield f"reply to {ip}", arp(mac_of(one), ip_of(one, 4), number, op=2, dst=mac, arp_tha=mac)
+    else:
+        yield f"unicast for {ip}", solicitation(mac_of(one), ip_of(one, 6), number, eth_dst=mac, ipv6_dst=number)
 
 
 def _beside(one: Binding) -> Iterator[tuple[str, int, Address]]:
@@ -254,6 +264,9 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield "nobody's MAC, advertisement, own IP", advertisement(STRANGER, ip6)
     yield "nobody's sender MAC, own IP", arp(mac, ip4, ip4, arp_sha=STRANGER)
     yield "tagged unknown unicast", tagged(ipv4(mac, NOBODY, ip4, STRANGE4), 4094)
+    yield "802.1ad in 802.1Q", tagged(tagged(ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF), 6, service=True), 5)
+    for ip in ("10.0.0.77", "fd00::77"):
+        yield from _to_who_shares(one, ip, TOLD)
     yield from _questions(mac, ip4, ip6)
     yield from _messages(mac, ip4, ip6)
     yield from _allowed(one)
@@ -264,6 +277,8 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "solicitation for who told of itself", solicitation(mac, ip6, address("fd00::77")[1])
     for source in (mac, TOLD):
         four, six = address("10.0.0.77")[1], address("fd00::77")[1]
+        yield f"asks for who told of itself, {source:x}, ARP", arp(source, ip4, four)
+        yield f"asks for who told of itself, {source:x}", solicitation(source, ip6, six)
         yield f"who told of itself, {source:x}, ARP", arp(source, four, STRANGE4)
         yield f"who told of itself, {source:x}, gratuitous ARP", arp(source, four, four)
         yield f"who told of itself, {source:x}, ARP probe", arp(source, 0, four)
@@ -291,6 +306,13 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
         "to who asks for the controller",
         {"eth_src": mac, "eth_dst": mac_number("0e:00:00:00:00:01"), "eth_type": 0x88B5},
     )
+    own = link_local(mac)[1]
+    for option in (mac, 0):
+        far = solicitation(mac, own, STRANGE6, nw_ttl=64, nd_sll=option)
+        yield f"solicitation from afar, link-local, {option:x}", far
+        said = advertisement(mac, own, nd_target=STRANGE6, nd_tll=option)
+        yield f"advertisement of nobody's address, link-local, {option:x}", said
+    yield "advertisement from nowhere", advertisement(mac, STRANGE6, ipv6_src=0)
     yield "solicitation that is not read", icmpv6(mac, NODES, ip6, ALL_NODES, 135)
     yield "DAD, own address", solicitation(mac, 0, ip6)
     yield "DAD, nobody's address", solicitation(mac, 0, STRANGE6)
@@ -363,6 +385,7 @@ def _allowed(one: Binding) -> Iterator[Named]:
         yield f"extra MAC {each}, ARP probe", arp(extra, 0, STRANGE4)
         yield f"extra MAC {each}, other sender MAC", arp(extra, 0, STRANGE4, arp_sha=mac)
         yield f"own MAC, sender MAC {each}", arp(mac, 0, STRANGE4, arp_sha=extra)
+        yield f"extra MAC {each}, own ARP", arp(extra, ip4, STRANGE4, arp_sha=mac)
         yield from _discovery_as(f"extra MAC {each}", extra, mac)
         yield from _discovery_as(f"own MAC, not {each}", mac, extra)
         yield from _own_address_as(f"extra MAC {each}", extra, mac, ip6)
@@ -385,6 +408,7 @@ def _allowed(one: Binding) -> Iterator[Named]:
                     yield f"{name}, ARP request", arp(source, number, STRANGE4)
                     yield f"{name}, ARP with own IP", arp(source, ip4, STRANGE4)
                     yield f"{name}, other sender MAC", arp(source, number, STRANGE4, arp_sha=other)
+                    yield f"{name}, nobody's sender MAC", arp(source, number, STRANGE4, arp_sha=STRANGER)
                 else:
                     yield f"{name}, advertisement", advertisement(source, number)
                     yield from _own_address_as(name, source, other, number)
@@ -413,6 +437,8 @@ def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
                 f"{name}, advertisement of the other, {option:x} {hops}",
                 advertisement(mac, link_local(other)[1], **said),
             )
+            about = advertisement(mac, own, nd_target=link_local(other)[1], **said)
+            yield f"{name}, advertisement about the other, {option:x} {hops}", about
             asked = {"nd_sll": option, "nw_ttl": hops}
             yield f"{name}, solicitation, {option:x} {hops}", solicitation(mac, own, STRANGE6, **asked)
 

@@ -16,7 +16,7 @@ from flows.fields import FIELDS
 from flows.flow import Controller, Flow, Goto, Learn, Move, Output, SetField
 from flows.model import TUNNELS
 from flows.simulate import Switch
-from flows.tables import CLASSIFY, FDB, GUARD, LEARN, ORIGIN, OUTPORT, TELL, TOLD_TABLE, Kind, Table
+from flows.tables import CLASSIFY, FDB, GUARD, LEARN, NOTICE, ORIGIN, OUTPORT, TELL, TOLD_TABLE, Kind, Table
 from flows.text import text
 from flows.truth import mac_number
 from tests.proof.check import Bench
@@ -43,7 +43,10 @@ class Mutant:
 State = tuple[int, ...]
 """What a packet has in the fields that a table may match, in their order."""
 _FEW = 40
-"""Stories of one state that are kept: what a table does depends on the state alone, what comes of it does not."""
+"""Stories of one state that are kept: what a table does depends on the state alone, what comes of it does not.
+
+Those that teach are all kept: what is learned shows in their later packets alone.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def met(bench: Bench, stories: Iterable[Story]) -> tuple[Met, list[str]]:
                     visits.met[flow].append(state)
                 for field, value in zip(visits.fields, state, strict=True):
                     visits.having[field, value].append(state)
-            elif len(known[1]) < _FEW and known[1][-1] is not playing[0]:
+            elif (len(known[1]) < _FEW or playing[0].teaches) and known[1][-1] is not playing[0]:
                 known[1].append(playing[0])
 
         switch.watch = watch
@@ -290,12 +293,12 @@ def equivalent(bench: Bench, known: Met, arrivals: list[Fields], mutant: Mutant)
         return "a net under what should not happen: nothing that was sent gets there"
     if mutant.flow is None and _replaced(switch, visits, flow):
         return "what is met instead does the same, under the same name where it drops"
+    if lost == "eth_dst" and flow.kind in (Kind.ASK_GATEWAY, Kind.DROP_UNKNOWN_NEIGHBOR):
+        return "what becomes of a request by unicast for an address that nobody has is left open"
     if mutant.flow is None or not _is_wider(mutant) or _may_notice(bench, known, mutant):
         return ""
     if len(mutant.flow.match) == len(flow.match) - 1 and _meets_the_same(switch, visits, flow, lost):
         return "what it takes over met the same actions before"
-    if lost == "eth_dst" and flow.kind in (Kind.ASK_GATEWAY, Kind.DROP_UNKNOWN_NEIGHBOR):
-        return "what becomes of a request by unicast for an address that nobody has is left open"
     if lost == ORIGIN and flow.kind is Kind.DROP_SPOOFED_TUNNEL:
         return "what comes from a port meets a flow of that port before"
     if lost == ORIGIN and flow.kind is Kind.MEASURE:
@@ -383,6 +386,12 @@ def arriving(bench: Bench, chassis: str) -> list[Fields]:
     return found
 
 
+def _asks_tell(switch: Switch, who: Fields) -> bool:
+    """Whether anything of a port in a network gets to `tell`."""
+    place = {("metadata", who["metadata"], None), ("in_port", who.get("in_port", 0), None)}
+    return any(each.kind is Kind.NOTICE and place <= set(each.match) for each in switch.flows(NOTICE))
+
+
 def _guarded(switch: Switch, visits: Visits, mutant: Mutant, arrivals: list[Fields]) -> bool:
     """Whether all that gets by the guard, and that a flow takes over without its port, MAC or VNI, fares as before."""
     flow = mutant.original
@@ -393,7 +402,9 @@ def _guarded(switch: Switch, visits: Visits, mutant: Mutant, arrivals: list[Fiel
     others = [
         each
         for each in arrivals
-        if all(each.get(name, 0) == value for name, value in rows) and (ORIGIN not in each or flow.table.id >= LEARN.id)
+        if all(each.get(name, 0) == value for name, value in rows)
+        and (ORIGIN not in each or flow.table.id >= LEARN.id)
+        and (flow.table is not TELL or _asks_tell(switch, each))
     ]
     return all(
         _unmoved(switch, flow, visits.packet(state) | each) for state in visits.met[flow][:_BASES] for each in others
