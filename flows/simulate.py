@@ -520,41 +520,45 @@ def journey(
             raise LoopError(f"{packet} passed {hops} tunnels, the last one to {here}")
         trace = switches[here].send(arrived, teach=teach)
         traces.append((here, trace))
+        written: Packet | None = None
         for sent in trace.outputs:
+            if sent.packet is not written:
+                written, wire = sent.packet, sent.packet.on_wire()
             tunnel = _TUNNELS.get(sent.port)
             if tunnel is None:
-                deliveries.append(Delivery(here, sent.port, sent.packet.on_wire()))
+                deliveries.append(Delivery(here, sent.port, wire))
                 continue
             reached = _through(chassis, chassis[here], tunnel, gre6, sent.packet)
             if reached is None:
                 lost.append((here, sent))
                 continue
-            there, tunnelled = reached
-            waiting.append((there, tunnelled, hops + 1))
+            there, outer = reached
+            waiting.append((there, _packet({**dict(wire.items), **outer}), hops + 1))
     return Journey(tuple(deliveries), tuple(lost), tuple(traces))
 
 
 def _through(
     chassis: Mapping[str, Chassis], here: Chassis, tunnel: TunnelPort, gre6: TunnelPort, sent: Packet
-) -> tuple[str, Packet] | None:
-    """The chassis at the other end of a tunnel, and the packet as it comes in there; None where it ends nowhere.
+) -> tuple[str, dict[str, int]] | None:
+    """The chassis at the other end of a tunnel, and what a packet has of it there; None where it ends nowhere.
 
     That is so unless exactly one address family has a far end, both ends are VTEPs that offer the encap, and the
     tunnel port is one for that family.
     """
-    families = [family for family in _FAMILIES if sent[family + "dst"]]
+    fields = dict(sent.items)
+    families = [family for family in _FAMILIES if fields.get(family + "dst", 0)]
     if len(families) != 1:
         return None
     family = families[0]
     ours = [vtep for vtep in here.vteps if is_ipv4(vtep.ip) == (family == "tun_")]
     # A chassis with one VTEP has no choice, whatever stands there: that of the sender, where it came by a tunnel.
-    source = sent[family + "src"] if len(here.vteps) > 1 else 0
+    source = fields.get(family + "src", 0) if len(here.vteps) > 1 else 0
     local = next((vtep for vtep in ours if source in (0, _number(family, vtep))), None)
     far = [
         (each, vtep)
         for each in chassis.values()
         for vtep in each.vteps
-        if is_ipv4(vtep.ip) == (family == "tun_") and _number(family, vtep) == sent[family + "dst"]
+        if is_ipv4(vtep.ip) == (family == "tun_") and _number(family, vtep) == fields[family + "dst"]
     ]
     if local is None or not far:
         return None
@@ -563,11 +567,12 @@ def _through(
     leaves = arrives if not is_ipv4(local.ip) else arrives[:1]
     if tunnel not in leaves or tunnel.encap not in local.encaps & remote.encaps:
         return None
-    return there.name, sent.on_wire().but(
-        in_port=(gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,
-        tun_id=sent["tun_id"] & _KEY_MASK[tunnel.encap],
-        **{family + "src": _number(family, local), family + "dst": _number(family, remote)},
-    )
+    return there.name, {
+        "in_port": (gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,
+        "tun_id": fields.get("tun_id", 0) & _KEY_MASK[tunnel.encap],
+        family + "src": _number(family, local),
+        family + "dst": _number(family, remote),
+    }
 
 
 @lru_cache(maxsize=4096)

@@ -276,7 +276,7 @@ def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tupl
     mac = fields["eth_src"]
     return tuple(
         [
-            replace(fate, learns=False)
+            Fate(fate.network, fate.must, fate.may, fate.reasons, fate.told, fate.rates, learns=False)
             if fate.network is None
             or mac in known.segments[fate.network].placed
             or (fate.reasons is not None and fate.reasons & FORGED)
@@ -524,7 +524,9 @@ def _onward(  # noqa: PLR0911 - one return per case
     if tagged:
         return onward
     told = _tells(segment, member, frame)
-    fates = [replace(fate, told=None if None in (fate.told, told) else fate.told or told) for fate in onward]
+    fates = list(onward)
+    if told is not False:
+        fates = [replace(fate, told=None if None in (fate.told, told) else True) for fate in onward]
     if frame["eth_dst"] == ASKER:
         return (Fate(segment.network.name, reasons=frozenset({Kind.DROP_PROBE_ANSWER}), told=told),)
     asked = _asked(frame)

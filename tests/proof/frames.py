@@ -506,18 +506,21 @@ def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
 
 
 def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
-    """(network, class, fields) of what is inside: from each MAC that there is, and nobody's, to some local ones."""
-    macs = {mac_number(mac) for each in overlay.bindings for mac in (*each.macs, *each.shared)}
+    """(network, class, fields) of what is inside: from each MAC of the network, and nobody's, to some of its MACs."""
+    everywhere = {mac_number(mac) for each in overlay.bindings for mac in (*each.macs, *each.shared)}
     for network in overlay.networks:
         members = [each for each in overlay.bindings if each.network == network]
+        macs = {mac_number(mac) for each in members for mac in (*each.macs, *each.shared)}
         sources = [*sorted(macs | {mac_of(each) for each in members}), STRANGER]
+        for mac in sorted(everywhere - macs):
+            yield network, f"{mac:012x} of another network", {"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}
         targets = sorted({mac_number(mac) for each in members for mac in each.macs} | {NOBODY, BROADCAST})
         moving = {mac_number(mac) for each in members if each.standby for mac in each.macs}
         for mac in sources:
             for target in {*targets[:4], *targets[-3:], *moving}:
                 fields = {"eth_src": mac, "eth_dst": target, "eth_type": 0x88B5}
                 yield network, f"{mac:012x} to {target:012x}", fields
-        mac = min((mac_number(mac) for each in members for mac in (*each.macs, *each.shared)), default=STRANGER)
+        mac = min(macs, default=STRANGER)
         yield network, "group as source", {"eth_src": mac | 1 << 40, "eth_dst": BROADCAST, "eth_type": 0x88B5}
         yield network, "tagged", tagged({"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}, 5)
         for name, group in _GROUPS.items():

@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
 from flows.fields import FIELDS
@@ -54,6 +55,8 @@ class Visits:
     """What was looked up in one table of one chassis: the states, with the flow that each met, and stories of each."""
 
     fields: tuple[str, ...]
+    take: Callable[[Mapping[str, int]], State]
+    """Gives the state of a packet."""
     flows: list[Flow]
     states: dict[State, tuple[Flow | None, list[Story]]]
     met: dict[Flow, list[State]]
@@ -76,7 +79,8 @@ def met(bench: Bench, stories: Iterable[Story]) -> tuple[Met, list[str]]:
         for flow in switch.all_flows():
             place = (name, flow.table.id)
             if place not in found:
-                found[place] = Visits(tuple(sorted(flow.table.matches)), [], {}, defaultdict(list), defaultdict(list))
+                fields = tuple(sorted(flow.table.matches))
+                found[place] = Visits(fields, itemgetter(*fields), [], {}, defaultdict(list), defaultdict(list))
             found[place].flows.append(flow)
 
         def watch(table: Table, packet: Mapping[str, int], flow: Flow | None, name: str = name) -> None:
@@ -85,7 +89,7 @@ def met(bench: Bench, stories: Iterable[Story]) -> tuple[Met, list[str]]:
                 return
             if packet["ip_frag"] & 1:
                 packet = {**packet, "udp_src": 0, "udp_dst": 0, "icmp_type": 0, "icmpv6_type": 0}
-            state = tuple([packet[field] for field in visits.fields])
+            state = visits.take(packet)
             known = visits.states.get(state)
             if known is None:
                 visits.states[state] = (flow, [playing[0]])
