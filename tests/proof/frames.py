@@ -446,6 +446,8 @@ def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
 def _own_address_as(name: str, mac: int, other: int, ip: int) -> Iterator[Named]:
     """Neighbor discovery about one of the port's addresses, from one of its MACs."""
     for option in (mac, other, 0):
+        about = advertisement(mac, link_local(mac)[1], nd_target=ip, nd_tll=option)
+        yield f"{name}, advertises {ip:x}, link-local, {option:x}", about
         for hops in (255, 64):
             yield f"{name}, advertises {ip:x}, {option:x} {hops}", advertisement(mac, ip, nd_tll=option, nw_ttl=hops)
             asks = solicitation(mac, ip, STRANGE6, nd_sll=option, nw_ttl=hops)
@@ -520,7 +522,7 @@ def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
             for target in {*targets[:4], *targets[-3:], *moving}:
                 fields = {"eth_src": mac, "eth_dst": target, "eth_type": 0x88B5}
                 yield network, f"{mac:012x} to {target:012x}", fields
-        mac = min(macs, default=STRANGER)
+        mac = sources[0]
         yield network, "group as source", {"eth_src": mac | 1 << 40, "eth_dst": BROADCAST, "eth_type": 0x88B5}
         yield network, "tagged", tagged({"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}, 5)
         for name, group in _GROUPS.items():

@@ -17,9 +17,24 @@ from flows.fields import FIELDS
 from flows.flow import Controller, Flow, Goto, Learn, Move, Output, SetField
 from flows.model import TUNNELS
 from flows.simulate import Switch
-from flows.tables import CLASSIFY, FDB, GUARD, LEARN, NOTICE, ORIGIN, OUTPORT, TELL, TOLD_TABLE, Kind, Table
+from flows.tables import (
+    CLAIM,
+    CLASSIFY,
+    DISCOVERY,
+    FDB,
+    GUARD,
+    LEARN,
+    NOTICE,
+    ORIGIN,
+    OUTPORT,
+    RESPOND,
+    TELL,
+    TOLD_TABLE,
+    Kind,
+    Table,
+)
 from flows.text import text
-from flows.truth import mac_number
+from flows.truth import ARP, IPV6, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import STRANGER, Fields
 from tests.proof.proving import Story, told
@@ -316,8 +331,8 @@ def equivalent(bench: Bench, known: Met, arrivals: list[Fields], mutant: Mutant)
             return "only what came by a tunnel has a VTEP"
         if not match[ORIGIN] and (ORIGIN, 1) not in visits.having:
             return "nothing that came by a tunnel gets to this table"
-    if lost in ("metadata", "in_port", "eth_src") and _guarded(switch, visits, mutant, arrivals):
-        return "the guard lets nothing else by, or what meets the same actions: no other port, MAC or network"
+    if lost in (*_SENDER, *_SAID) and _guarded(switch, visits, mutant, lost, arrivals):
+        return "guard, claim and discovery let nothing else by, or what meets the same actions"
     return ""
 
 
@@ -396,13 +411,20 @@ def _asks_tell(switch: Switch, who: Fields) -> bool:
     return any(each.kind is Kind.NOTICE and place <= set(each.match) for each in switch.flows(NOTICE))
 
 
-def _guarded(switch: Switch, visits: Visits, mutant: Mutant, arrivals: list[Fields]) -> bool:
-    """Whether all that gets by the guard, and that a flow takes over without its port, MAC or VNI, fares as before."""
+_SENDER: Final = ("metadata", "in_port", "eth_src")
+_SAID: Final = ("arp_sha", "arp_spa", "ipv6_src", "nd_target")
+
+
+def _guarded(switch: Switch, visits: Visits, mutant: Mutant, lost: str, arrivals: list[Fields]) -> bool:
+    """Whether all that gets as far as a flow's table, and that it takes over without the lost field, fares as before.
+
+    That is: from each port, MAC and network that the guard lets by, what `claim` and `discovery` let by.
+    """
     flow = mutant.original
     assert mutant.flow is not None
-    if flow.table.id <= GUARD.id or flow.table.id > TELL.id:
+    if not GUARD.id < flow.table.id <= RESPOND.id or (lost in _SAID and flow.table not in (NOTICE, RESPOND)):
         return False
-    rows = [(name, value) for name, value, _ in mutant.flow.match if name in ("metadata", "in_port", "eth_src")]
+    rows = [(name, value) for name, value, _ in mutant.flow.match if name in (*_SENDER, ORIGIN)]
     others = [
         each
         for each in arrivals
@@ -410,9 +432,33 @@ def _guarded(switch: Switch, visits: Visits, mutant: Mutant, arrivals: list[Fiel
         and (ORIGIN not in each or flow.table.id >= LEARN.id)
         and (flow.table is not TELL or _asks_tell(switch, each))
     ]
-    return all(
-        _unmoved(switch, flow, visits.packet(state) | each) for state in visits.met[flow][:_BASES] for each in others
-    )
+    values = {0, STRANGER} if lost in _SAID else set()
+    if lost in _SAID:
+        tables = (CLAIM, DISCOVERY, flow.table)
+        values |= {v for table in tables for each in switch.flows(table) for name, v, _ in each.match if name == lost}
+    for state in visits.met[flow][:_BASES]:
+        for each in others:
+            for said in [{lost: value} for value in values if value >> FIELDS[lost].bits == 0] or [{}]:
+                packet = visits.packet(state) | each | said
+                if not _unmoved(switch, flow, packet) and _claimed(switch, flow.table, packet):
+                    return False
+    return True
+
+
+def _claimed(switch: Switch, table: Table, packet: Fields) -> bool:
+    """Whether `claim` and `discovery` let a packet get to a table, if only with other options than it has there.
+
+    In tables that do not see what these two look at, anything may have got there.
+    """
+    kind = (packet.get("eth_type", 0), packet.get("ip_proto", 0), packet.get("icmpv6_type", 0))
+    if table not in (NOTICE, RESPOND) or kind not in ((ARP, 0, 0), (IPV6, 58, 135), (IPV6, 58, 136)):
+        return True
+    for option in (0, packet["eth_src"]):
+        whole = {"arp_op": 1, "nw_ttl": 255, "nd_sll": option, "nd_tll": option} | packet
+        found = [switch.find(each, whole) for each in (CLAIM, DISCOVERY)]
+        if all(each is not None and not each.kind.is_drop for each in found):
+            return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from itertools import count
 
 from flows.model import Binding, Overlay
 from flows.simulate import Packet
-from flows.truth import BROADCAST, Fate, address, mac_number
+from flows.truth import BROADCAST, Fate, address, link_local, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import (
     Fields,
@@ -146,6 +146,9 @@ def _telling(bench: Bench) -> Iterator[Story]:
             for pair in one.pairs
             if one.secure and one.mac
         ]
+        if not (one.secure and one.ips and not one.pairs):
+            sayings += [(mac_number(mac), link_local(mac_number(mac))) for mac in (*one.macs, *one.shared)]
+        own = {link_local(mac_number(mac))[1] for mac in one.macs}
         for mac, (family, number) in sayings:
             settled = seen.get((family, number)) == (mac, one.chassis, one.interface)
             frames = {"ARP": arp(mac, number, number)}
@@ -157,7 +160,9 @@ def _telling(bench: Bench) -> Iterator[Story]:
             for name, fields in frames.items():
                 packet = _out(one, fields)
                 fates = bench.fates(one.chassis, packet)
-                first = tuple(replace(fate, told=not settled) for fate in fates)
+                first = fates
+                if number not in own:
+                    first = tuple(replace(fate, told=not settled) for fate in fates)
                 again = tuple(replace(fate, told=False) for fate in fates)
                 steps = ((one.chassis, packet, first), (one.chassis, packet, again))
                 yield Story(f"{name} of {name_of(one)} is told once", steps, True)
