@@ -476,7 +476,10 @@ UNPLUGGED = 999
 
 
 def from_elsewhere(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Packet]]:
-    """What comes in by no port: from one that is in no network, and from the underlay, forged in every way."""
+    """What comes in by no port: from one that is in no network, and from the underlay, forged in every way.
+
+    Of what comes from no other chassis' VTEP, nobody looks at what is inside: that is a few frames for each network.
+    """
     frame = ipv4(STRANGER, BROADCAST, STRANGE4, 0xFFFFFFFF)
     yield "from a port of no network", sent(frame | {"in_port": UNPLUGGED})
     yield "from a port of no network, tagged", sent(tagged(frame, 5) | {"in_port": UNPLUGGED})
@@ -486,16 +489,18 @@ def from_elsewhere(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Packet
         yield f"port {ofport}, no tag", sent(frame | {"in_port": ofport})
     frames = list(_inner(overlay, chassis))
     vnis = {name: each.vni for name, each in overlay.networks.items()}
-    for way, entry in _ways(overlay, chassis):
-        for network, name, fields in frames:
+    few = [each for each in frames if each[1] in ("tagged", "group as source", "reserved", "ARP request", "mDNS")]
+    others = {vtep.ip for each in overlay.chassis.values() if each.name != chassis for vtep in each.vteps}
+    for way, ip, entry in _ways(overlay, chassis):
+        for network, name, fields in frames if ip in others else few:
             packet = {**fields, **entry, "tun_id": vnis[network]}
             yield f"{way}, {network}: {name}", sent(packet)
         for vni in (0, 77, 0xFFFFFF):
             yield f"{way}, VNI {vni}", sent({**frame, **entry, "tun_id": vni})
 
 
-def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
-    """Every tunnel port, from every VTEP: other chassis', our own, and one of nobody's."""
+def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
+    """(way, from, fields) of every tunnel port, from every VTEP: other chassis', our own, and one of nobody's."""
     here = overlay.chassis[chassis]
     sources = [vtep.ip for each in overlay.chassis.values() for vtep in each.vteps] + ["192.0.2.250", "2001:db8::250"]
     for local in here.vteps:
@@ -504,7 +509,7 @@ def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
             for ip in sources:
                 if is_ipv4(ip) == is_ipv4(local.ip):
                     ends = {f"{family}src": address(ip)[1], f"{family}dst": address(local.ip)[1]}
-                    yield f"{tunnel.name} from {ip}", {"in_port": tunnel.ofport, **ends}
+                    yield f"{tunnel.name} from {ip}", ip, {"in_port": tunnel.ofport, **ends}
 
 
 def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:

@@ -411,14 +411,14 @@ def _asks_tell(switch: Switch, who: Fields) -> bool:
     return any(each.kind is Kind.NOTICE and place <= set(each.match) for each in switch.flows(NOTICE))
 
 
-_SENDER: Final = ("metadata", "in_port", "eth_src")
+_SENDER: Final = ("metadata", "in_port", "eth_src", "tun_src", "tun_ipv6_src")
 _SAID: Final = ("arp_sha", "arp_spa", "ipv6_src", "nd_target")
 
 
 def _guarded(switch: Switch, visits: Visits, mutant: Mutant, lost: str, arrivals: list[Fields]) -> bool:
     """Whether all that gets as far as a flow's table, and that it takes over without the lost field, fares as before.
 
-    That is: from each port, MAC and network that the guard lets by, what `claim` and `discovery` let by.
+    That is: from each port or VTEP, MAC and network that the guard lets by, what `claim` and `discovery` let by.
     """
     flow = mutant.original
     assert mutant.flow is not None
@@ -436,10 +436,11 @@ def _guarded(switch: Switch, visits: Visits, mutant: Mutant, lost: str, arrivals
     if lost in _SAID:
         tables = (CLAIM, DISCOVERY, flow.table)
         values |= {v for table in tables for each in switch.flows(table) for name, v, _ in each.match if name == lost}
+    nowhere = dict.fromkeys(_SENDER, 0)
     for state in visits.met[flow][:_BASES]:
         for each in others:
             for said in [{lost: value} for value in values if value >> FIELDS[lost].bits == 0] or [{}]:
-                packet = visits.packet(state) | each | said
+                packet = visits.packet(state) | nowhere | each | said
                 if not _unmoved(switch, flow, packet) and _claimed(switch, flow.table, packet):
                     return False
     return True

@@ -16,7 +16,7 @@ from tests.proof.mutations import Met, met, mutants, survivors
 from tests.proof.proving import classes, everything, some, told
 from tests.proof.random_overlays import overlay as random_overlay
 
-_OVERLAYS = 40
+_OVERLAYS = 30
 _MUTANTS = 150
 """What there is time for in a test; `./lab prove` takes as many as it is told."""
 
