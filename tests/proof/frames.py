@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 
 from flows.model import TUNNELS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet
@@ -62,7 +62,7 @@ def tagged(fields: Fields, tag: int, *, priority: int = 0, service: bool = False
     return out
 
 
-@cache
+@lru_cache(maxsize=4096)
 def mac_of(binding: Binding) -> int:
     """The MAC that a port sends from: its own, or one of nobody's."""
     return mac_number(binding.mac) if binding.mac is not None else _made_up(binding)
@@ -73,7 +73,7 @@ def _made_up(binding: Binding) -> int:
     return 0x02FE00000000 | (host & 0xFF) << 24 | (binding.ofport & 0xFFF) << 12 | binding.tag
 
 
-@cache
+@lru_cache(maxsize=4096)
 def ip_of(binding: Binding, family: int) -> int:
     """The address that a port sends from: its own, or one of nobody's."""
     for ip in binding.ips:
