@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
@@ -106,9 +106,10 @@ class Packet:
     def on_wire(self) -> Packet:
         """The packet without the pipeline's own fields, and without those that a packet of its kind has not."""
         fields = dict(self.items)
+        gone = _absent(*[fields.get(name, 0) for name in _DECIDING])
         if not fields.get("vlan_tci", 0) & TAG_PRESENT:
-            fields = {name: value for name, value in fields.items() if name not in _TAGS}
-        return Packet(tuple(item for item in sorted(fields.items()) if item[0] not in STATE and has(fields, item[0])))
+            gone |= _TAGS
+        return Packet(tuple([item for item in self.items if item[0] not in gone]))
 
     def but(self, **written: int | str) -> Packet:
         """The packet with some fields written anew."""
@@ -128,11 +129,11 @@ _DECIDING: Final = ("eth_type", "ip_proto", "icmpv6_type")
 """The fields on which it depends what others a packet has."""
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _absent(eth_type: int, ip_proto: int, icmpv6_type: int) -> frozenset[str]:
-    """The fields that a packet of this kind has not."""
+    """The fields that a packet of this kind has not on the wire."""
     fields = dict(zip(_DECIDING, (eth_type, ip_proto, icmpv6_type), strict=True))
-    return frozenset(name for name in _NEEDS if not has(fields, name))
+    return STATE | {name for name in _NEEDS if not has(fields, name)}
 
 
 def packet(**written: int | str) -> Packet:
@@ -184,6 +185,12 @@ _NOTHING: Final = dict.fromkeys(FIELDS, 0)
 """A packet in which all fields are 0."""
 
 
+def _taker(names: Iterable[str]) -> Callable[[Mapping[str, int]], _Key]:
+    """What takes the values of some fields out of a packet."""
+    wanted = sorted(names)
+    return itemgetter(*wanted) if wanted else lambda packet: ()
+
+
 class _Bits:
     """The flows of one table and priority that match the same bits, by the values of these.
 
@@ -194,32 +201,41 @@ class _Bits:
 
     def __init__(self, shape: _Shape) -> None:
         self.flows: dict[_Key, Flow] = {}
-        if not shape:
-            self.take: Callable[[Mapping[str, int]], _Key] = lambda packet: ()
-        elif all(mask == _FULL[name] for name, mask in shape):
-            self.take = itemgetter(*[name for name, _ in shape])
+        if all(mask == _FULL[name] for name, mask in shape):
+            self.take = _taker(name for name, _ in shape)
         else:
             self.take = lambda packet: tuple([packet[name] & mask for name, mask in shape])
 
 
+_MOST_FOUND: Final = 10_000
+"""The most answers that are kept of one table."""
+
+
 @dataclass(slots=True)
 class _Index:
-    """The flows of one table: by priority, then by which bits are matched, then by their values."""
+    """The flows of one table: by priority, then by which bits are matched, then by their values.
+
+    What was found is kept, by the values of all fields that any of the flows matches, until a flow comes or goes.
+    """
 
     priorities: dict[int, dict[_Shape, _Bits]] = field(default_factory=dict)
     descending: list[tuple[_Bits, ...]] = field(default_factory=list)
+    found: dict[_Key, Flow | None] = field(default_factory=dict)
+    take: Callable[[Mapping[str, int]], _Key] = lambda packet: ()
 
     def put(self, flow: Flow) -> Flow | None:
         """Adds a flow; one of the same priority and match is replaced and returned."""
         flows, key = self._place(flow)
         before = flows.get(key)
         flows[key] = flow
+        self.found.clear()
         return before
 
     def remove(self, flow: Flow) -> None:
         """Takes away the flow of that priority and match; KeyError when there is none."""
         flows, key = self._place(flow)
         del flows[key]
+        self.found.clear()
 
     def _place(self, flow: Flow) -> tuple[dict[_Key, Flow], _Key]:
         """Where a flow of that priority and match stands, or would stand."""
@@ -228,6 +244,7 @@ class _Index:
         if shape not in shapes:
             shapes[shape] = _Bits(shape)
             self.descending = [tuple(self.priorities[each].values()) for each in sorted(self.priorities, reverse=True)]
+            self.take = _taker({name for shapes in self.priorities.values() for bits in shapes for name, _ in bits})
         bits = shapes[shape]
         return bits.flows, bits.take({name: value for name, value, _ in flow.match})
 
@@ -235,6 +252,14 @@ class _Index:
         """The flow that matches; OverlapError when two of one priority do. Every field of a packet is there."""
         if packet["ip_frag"] & _FRAGMENT:
             packet = {**packet, **_UNSEEN_IN_FRAGMENTS}
+        values = self.take(packet)
+        if values not in self.found:
+            if len(self.found) >= _MOST_FOUND:
+                self.found.clear()
+            self.found[values] = self._search(packet)
+        return self.found[values]
+
+    def _search(self, packet: Mapping[str, int]) -> Flow | None:
         for shapes in self.descending:
             found = None
             for bits in shapes:
@@ -319,6 +344,8 @@ class _Passage:
         self.watch = watch
         visible, self.unseen = seen(packet)
         self.packet = {**_NOTHING, **visible}
+        self.kept: Packet | None = None
+        """The whole packet, until one of its fields is written."""
         self.steps: list[tuple[Table, Flow | None]] = []
         self.outputs: list[Sent] = []
         self.copies: list[Copy] = []
@@ -350,11 +377,11 @@ class _Passage:
         match action:
             case SetField(name, value):
                 self.write(name, value)
+            case Output(port):
+                self.output(port)
             case Move(source, target, bits):
                 mask = (1 << (bits or FIELDS[target].bits)) - 1
                 self.write(target, self.packet.get(target, 0) & ~mask | self.packet.get(source, 0) & mask)
-            case Output(port):
-                self.output(port)
             case OutputField(name):
                 self.output(self.packet.get(name, 0))
             case Controller(max_len):
@@ -362,7 +389,7 @@ class _Passage:
             case PushVlan() | PopVlan():
                 self.retag(action)
             case CheckLarger(octets, name):
-                self.packet[name] = self.packet.get(name, 0) & ~1 | (self.packet.get("octets", 0) > octets)
+                self.write(name, self.packet.get(name, 0) & ~1 | (self.packet.get("octets", 0) > octets))
             case Learn():
                 self.taught.append((_learned(action, self.packet), action.limit))
 
@@ -370,12 +397,14 @@ class _Passage:
         """Writes a field; the bit that says there is a VLAN tag also makes the packet longer, or shorter."""
         before = self.packet.get(name, 0)
         self.packet[name] = value
+        self.kept = None
         if name == "vlan_tci" and "octets" in self.packet and (before ^ value) & TAG_PRESENT:
             self.packet["octets"] += 4 if value & TAG_PRESENT else -4
 
     def retag(self, action: PushVlan | PopVlan) -> None:
         """Puts an empty tag in front of those there are, or takes the first one off."""
         packet, tagged = self.packet, self.packet.get("vlan_tci", 0) & TAG_PRESENT
+        self.kept = None
         if isinstance(action, PopVlan):
             if not tagged:
                 return
@@ -390,6 +419,11 @@ class _Passage:
 
     def whole(self) -> Packet:
         """The packet with what of it was not seen."""
+        if self.kept is None:
+            self.kept = self._whole()
+        return self.kept
+
+    def _whole(self) -> Packet:
         packet = self.packet
         if self.unseen and not packet.get("inner_tci"):
             packet = {**packet, **self.unseen}
@@ -488,29 +522,33 @@ def journey(
             raise LoopError(f"{packet} passed {hops} tunnels, the last one to {here}")
         trace = switches[here].send(arrived, teach=teach)
         traces.append((here, trace))
+        written: Packet | None = None
         for sent in trace.outputs:
+            if sent.packet is not written:
+                written, wire = sent.packet, sent.packet.on_wire()
             tunnel = _TUNNELS.get(sent.port)
             if tunnel is None:
-                deliveries.append(Delivery(here, sent.port, sent.packet.on_wire()))
+                deliveries.append(Delivery(here, sent.port, wire))
                 continue
             reached = _through(chassis, chassis[here], tunnel, gre6, sent.packet)
             if reached is None:
                 lost.append((here, sent))
                 continue
-            there, tunnelled = reached
-            waiting.append((there, tunnelled, hops + 1))
+            there, outer = reached
+            waiting.append((there, _packet({**dict(wire.items), **outer}), hops + 1))
     return Journey(tuple(deliveries), tuple(lost), tuple(traces))
 
 
 def _through(
     chassis: Mapping[str, Chassis], here: Chassis, tunnel: TunnelPort, gre6: TunnelPort, sent: Packet
-) -> tuple[str, Packet] | None:
-    """The chassis at the other end of a tunnel, and the packet as it comes in there; None where it ends nowhere.
+) -> tuple[str, dict[str, int]] | None:
+    """The chassis at the other end of a tunnel, and what a packet has of it there; None where it ends nowhere.
 
     That is so unless exactly one address family has a far end, both ends are VTEPs that offer the encap, and the
     tunnel port is one for that family.
     """
-    families = [family for family in _FAMILIES if sent[family + "dst"]]
+    fields = dict(sent.items)
+    families = [family for family in _FAMILIES if fields.get(family + "dst", 0)]
     if len(families) != 1:
         return None
     family = families[0]
@@ -521,7 +559,7 @@ def _through(
         (each, vtep)
         for each in chassis.values()
         for vtep in each.vteps
-        if is_ipv4(vtep.ip) == (family == "tun_") and _number(family, vtep) == sent[family + "dst"]
+        if is_ipv4(vtep.ip) == (family == "tun_") and _number(family, vtep) == fields[family + "dst"]
     ]
     if local is None or not far:
         return None
@@ -530,12 +568,15 @@ def _through(
     leaves = arrives if not is_ipv4(local.ip) else arrives[:1]
     if tunnel not in leaves or tunnel.encap not in local.encaps & remote.encaps:
         return None
-    return there.name, sent.on_wire().but(
-        in_port=(gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,
-        tun_id=sent["tun_id"] & _KEY_MASK[tunnel.encap],
-        **{family + "src": local.ip, family + "dst": remote.ip},
-    )
+    return there.name, {
+        "in_port": (gre6 if GRE6 in arrives and not is_ipv4(local.ip) else arrives[0]).ofport,
+        "tun_id": fields.get("tun_id", 0) & _KEY_MASK[tunnel.encap],
+        family + "src": _number(family, local),
+        family + "dst": _number(family, remote),
+    }
 
 
+@lru_cache(maxsize=4096)
 def _number(family: str, vtep: Vtep) -> int:
+    """The address of a VTEP as it stands in a packet."""
     return FIELDS[family + "src"].value(vtep.ip)

@@ -136,6 +136,8 @@ class Segment:
     seen: Mapping[Address, tuple[int, str, str]] = field(default_factory=dict)
     """Neighbors that told of themselves: (MAC, chassis, interface)."""
     routers: frozenset[Address] = frozenset()
+    placed: frozenset[int] = frozenset()
+    """MACs that are declared at a place that every chassis with members has a way to."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,11 @@ def declared(overlay: Overlay) -> Declared:
     segments = {}
     for name, members in by_network.items():
         network = overlay.networks[name]
+        known_by_all = {
+            there
+            for there in overlay.chassis
+            if all(each.chassis == there or reach[each.chassis, there] for each in members)
+        }
         segments[name] = Segment(
             network,
             tuple(members),
@@ -231,6 +238,7 @@ def declared(overlay: Overlay) -> Declared:
                 if each.network == name
             },
             frozenset(map(address, network.routers)),
+            frozenset(mac for each in members if each.chassis in known_by_all for mac in each.macs),
         )
     return Declared(overlay, segments, ports, reach)
 
@@ -268,19 +276,15 @@ def _unlearned(known: Declared, fields: Fields, fates: tuple[Fate, ...]) -> tupl
     """The same; nothing is learned of a MAC whose place is declared, nor from what is forged."""
     mac = fields["eth_src"]
     return tuple(
-        replace(fate, learns=False)
-        if fate.network is None
-        or _is_placed(known, known.segments[fate.network], mac)
-        or (fate.reasons or set()) & FORGED
-        else fate
-        for fate in fates
+        [
+            Fate(fate.network, fate.must, fate.may, fate.reasons, fate.told, fate.rates, learns=False)
+            if fate.network is None
+            or mac in known.segments[fate.network].placed
+            or (fate.reasons is not None and fate.reasons & FORGED)
+            else fate
+            for fate in fates
+        ]
     )
-
-
-def _is_placed(known: Declared, segment: Segment, mac: int) -> bool:
-    """Whether a MAC is declared, at a place that every chassis with members has a way to."""
-    holders = segment.macs.get(mac, ())
-    return any(all(known.reaches(each.chassis, holder.chassis) for each in segment.members) for holder in holders)
 
 
 def _popped(frame: dict[str, int]) -> dict[str, int]:
@@ -500,7 +504,7 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
         verdict.must.add(spoofed)
     if member.binding.secure:
         if frame.get("nw_ttl", 0) != 255 or option not in (0, mac):
-            (verdict.may if frame.get("nw_ttl", 0) == 255 and option in member.macs else verdict.must).add(spoofed)
+            verdict.must.add(spoofed)
         if advertises and member.strict and not member.speaks_for(mac, target) and target != link_local(mac):
             verdict.must.add(spoofed)
     elif frame.get("nw_ttl", 0) != 255 or (
@@ -528,7 +532,9 @@ def _onward(  # noqa: PLR0911 - one return per case
     if tagged:
         return onward
     told = _tells(segment, member, frame)
-    fates = [replace(fate, told=None if None in (fate.told, told) else fate.told or told) for fate in onward]
+    fates = list(onward)
+    if told is not False:
+        fates = [replace(fate, told=None if None in (fate.told, told) else True) for fate in onward]
     if frame["eth_dst"] == ASKER:
         return (Fate(segment.network.name, reasons=frozenset({Kind.DROP_PROBE_ANSWER}), told=told),)
     asked = _asked(frame)
@@ -543,8 +549,8 @@ def _onward(  # noqa: PLR0911 - one return per case
         # Who tells of itself, or asks whether its address is taken: the others, and who has it, are to hear that.
         return tuple(fates)
     if found is None and asked[0] == 6 and asked[1] >> 118 == 0xFE80 >> 6:
-        # A host may be found by the address that it made itself.
-        return (*fates, *_unanswered(known, segment, member, frame, fates, told))
+        # A host may be found by the address that it made itself, whatever becomes of others that nobody has.
+        return tuple(fates)
     if found is None and asked[0] == 6 and not frame.get("nd_sll", 0):
         # What can't be answered but by the neighbor itself may be left to it.
         return (*fates, *_unanswered(known, segment, member, frame, fates, told))
@@ -666,12 +672,15 @@ def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, 
     heard = [segment.seen[router] for router in segment.routers if router[0] == family and router in segment.seen]
     if not gateways and not any(known.reaches(member.chassis, chassis) for _, chassis, _ in heard):
         return [*onward, dropped] if probe else [dropped]
+    if [mac_number(each.binding.mac or "0") for each in gateways] == [frame["eth_src"]]:
+        # What the gateway itself does not know, others may.
+        return onward
     if not gateways or any(each.spot[:2] == member.spot[:2] for each in gateways):
         return [*onward, replace(dropped, reasons=None)]
     asked = [
         Fate(
             name,
-            frozenset(_received(each, {**frame, "eth_dst": destination}) for each in gateways),
+            _all_received(gateways, {**frame, "eth_dst": destination}),
             told=told,
         )
         for destination in {frame["eth_dst"], mac_number(gateways[0].binding.mac or "0")}
@@ -700,8 +709,10 @@ def _tells(segment: Segment, member: Member, frame: Fields) -> bool | None:  # n
     spot = (mac, member.chassis, member.binding.interface)
     if segment.seen.get(said) == spot:
         return False if claims and frame.get("nd_tll", 0) == mac * (frame.get("eth_type") == IPV6) else None
-    if said[0] == 6 and said[1] >> 118 == 0xFE80 >> 6:
-        return None
+    holders = segment.link_locals.get(said, ())
+    if holders:
+        # It is known to be where its MAC is; while that one moves, or of two, it may be either.
+        return False if holders == (member,) and mac == mac_number(member.binding.mac or "0") else None
     return True if mac == frame["eth_src"] and (not member.strict or said not in member.addresses) else None
 
 
@@ -729,10 +740,28 @@ def _forwarded(
     return (_flooded(known, segment, member, frame, others),)
 
 
+def _all_received(members: Iterable[Member], frame: Fields) -> frozenset[Received]:
+    """A frame as it comes out of each of these ports."""
+    as_tagged: dict[tuple[int, bool], tuple[tuple[str, int], ...]] = {}
+    found = []
+    for each in members:
+        binding = each.binding
+        tag = (binding.tag, binding.service_tag)
+        if tag not in as_tagged:
+            as_tagged[tag] = _leaving(frame, *tag)
+        found.append(Received(binding.chassis, binding.ofport, as_tagged[tag]))
+    return frozenset(found)
+
+
 def _received(member: Member, frame: Fields) -> Received:
-    """A frame as it comes out of a port: with the port's tag."""
+    """A frame as it comes out of a port."""
+    (received,) = _all_received([member], frame)
+    return received
+
+
+def _leaving(frame: Fields, tag: int, service_tag: bool) -> tuple[tuple[str, int], ...]:
+    """The fields of a frame with a port's tag."""
     out = {name: value for name, value in frame.items() if value}
-    tag = member.binding.tag
     if tag:
         if "inner_tci" in out:
             # Behind two tags nothing is told apart any more.
@@ -744,11 +773,11 @@ def _received(member: Member, frame: Fields) -> Received:
             if "vlan_tpid" in out:
                 out["inner_tpid"] = out.pop("vlan_tpid")
         out["vlan_tci"] = _PRESENT | tag
-        if member.binding.service_tag:
+        if service_tag:
             out["vlan_tpid"] = 0x88A8
         if "octets" in out:
             out["octets"] += 4
-    return Received(member.binding.chassis, member.binding.ofport, tuple(sorted(out.items())))
+    return tuple(sorted(out.items()))
 
 
 def _to(known: Declared, segment: Segment, member: Member, frame: Fields, holders: Iterable[Member]) -> Fate:
@@ -757,12 +786,12 @@ def _to(known: Declared, segment: Segment, member: Member, frame: Fields, holder
     holders = list(holders)
     elsewhere = [each for each in holders if each.spot[:2] != member.spot[:2]]
     fits = {each.spot: _fits(known, segment.network, member.chassis, each.chassis, frame) for each in elsewhere}
-    must = frozenset(_received(each, frame) for each in elsewhere if fits[each.spot] is True)
-    may = frozenset(_received(each, frame) for each in elsewhere if fits[each.spot] is None)
+    must = _all_received([each for each in elsewhere if fits[each.spot] is True], frame)
+    may = _all_received([each for each in elsewhere if fits[each.spot] is None], frame)
     large = any(fit is False for fit in fits.values())
     if large and len(holders) > 1:
         # It is moving; what one of two tunnels can't carry need not be noticed before.
-        may = frozenset(_received(each, frame) for each in elsewhere)
+        may = _all_received(elsewhere, frame)
         return Fate(name, must, may - must, None, None)
     told = True if large else None if may else False
     reasons = frozenset({Kind.DROP_TOO_LARGE}) if large and not must and not may else None
@@ -796,8 +825,8 @@ def _flooded(known: Declared, segment: Segment, member: Member, frame: Fields, o
     """To all others; the port's limit counts it."""
     name, target = segment.network.name, frame["eth_dst"]
     others = [each for each in others if each is not member]
-    all_of_them = frozenset(_received(each, frame) for each in others if each.spot[:2] != member.spot[:2])
-    hairpin = frozenset(_received(each, frame) for each in others if each.spot[:2] == member.spot[:2])
+    all_of_them = _all_received([each for each in others if each.spot[:2] != member.spot[:2]], frame)
+    hairpin = _all_received([each for each in others if each.spot[:2] == member.spot[:2]], frame)
     rate = frozenset({member.binding.flood_rate} - {0})
     must, may = all_of_them, hairpin
     if target & _GROUP and segment.network.drops_multicast:
@@ -881,7 +910,7 @@ def _arrived(
 ) -> tuple[Fate, ...]:
     """Who gets what a tunnel brought."""
     name, target = segment.network.name, frame["eth_dst"]
-    everybody = Fate(name, frozenset(_received(each, frame) for each in local))
+    everybody = Fate(name, _all_received(local, frame))
     if target & _GROUP:
         if not segment.network.drops_multicast or _link_scope(target):
             return (everybody,)
@@ -892,7 +921,7 @@ def _arrived(
     if not holders and spot is not None:
         holders = tuple(each for each in segment.members if each.spot == spot)
     if holders:
-        must = frozenset(_received(each, frame) for each in holders if each in local)
+        must = _all_received([each for each in holders if each in local], frame)
         if not any(known.reaches(local[0].chassis, each.chassis) for each in holders):
             return (_perhaps(everybody),)
         return (Fate(name, must, reasons=None if must else frozenset({Kind.DROP_SPLIT_HORIZON})),)

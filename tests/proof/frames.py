@@ -5,18 +5,21 @@ Each is a name and the fields of a packet; those of a port behind a trunk have i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 
 from flows.model import TUNNELS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet
-from flows.truth import ARP, BROADCAST, IPV4, IPV6, address, link_local, mac_number
+from flows.truth import ARP, BROADCAST, IPV4, IPV6, Address, address, link_local, mac_number
 
 Fields = dict[str, int]
 Named = tuple[str, Fields]
 
 STRANGER = mac_number("02:77:00:00:00:01")
 NOBODY = mac_number("02:77:00:00:00:02")
+TOLD = mac_number("02:77:00:00:00:77")
+"""Who has told of itself; see `tenants.with_neighbors`."""
 STRANGE4, STRANGE6 = address("10.0.0.250")[1], address("fd00::250")[1]
 NODES = mac_number("33:33:00:00:00:01")
 ALL_NODES = address("ff02::1")[1]
@@ -39,7 +42,7 @@ _RESERVED = ("01:80:c2:00:00:00", "01:80:c2:00:00:01", "01:80:c2:00:00:0e", "01:
 
 def sent(fields: Fields) -> Packet:
     """The fields as a packet."""
-    return Packet(tuple(sorted(item for item in fields.items() if item[1])))
+    return Packet(tuple(sorted([item for item in fields.items() if item[1]])))
 
 
 def wrapped(binding: Binding, fields: Fields) -> Fields:
@@ -60,7 +63,7 @@ def tagged(fields: Fields, tag: int, *, priority: int = 0, service: bool = False
     return out
 
 
-@cache
+@lru_cache(maxsize=4096)
 def mac_of(binding: Binding) -> int:
     """The MAC that a port sends from: its own, or one of nobody's."""
     return mac_number(binding.mac) if binding.mac is not None else _made_up(binding)
@@ -71,7 +74,7 @@ def _made_up(binding: Binding) -> int:
     return 0x02FE00000000 | (host & 0xFF) << 24 | (binding.ofport & 0xFFF) << 12 | binding.tag
 
 
-@cache
+@lru_cache(maxsize=4096)
 def ip_of(binding: Binding, family: int) -> int:
     """The address that a port sends from: its own, or one of nobody's."""
     for ip in binding.ips:
@@ -146,6 +149,8 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
     yield "solicitation", solicitation(mac, ip6, their6)
     yield "solicitation, unicast", solicitation(mac, ip6, their6, eth_dst=their, ipv6_dst=their6)
     yield "solicitation without option", solicitation(mac, ip6, their6, eth_dst=their, nd_sll=0, nd_options_type=0)
+    own = link_local(their)[1]
+    yield "solicitation of its link-local address, unicast", solicitation(mac, ip6, own, eth_dst=their, ipv6_dst=own)
     yield "DAD", solicitation(mac, 0, their6)
     yield "advertisement, unicast", advertisement(mac, ip6, eth_dst=their, ipv6_dst=their6)
     yield "802.1Q", tagged(ipv4(mac, their, ip4, their4), 5)
@@ -160,9 +165,36 @@ def of_pair(one: Binding, other: Binding) -> Iterator[Named]:
         yield f"request for {ip}", arp(mac, ip4, number) if family == 4 else solicitation(mac, ip6, number)
         yield f"probe for {ip}", arp(mac, 0, number) if family == 4 else solicitation(mac, 0, number)
         yield f"as {ip}", arp(mac, number, number) if family == 4 else advertisement(mac, number)
+        yield from _to_who_shares(one, ip, their)
     if other.tag:
         yield "tagged as the other", tagged(ipv4(mac, their, ip4, their4), other.tag, service=other.service_tag)
+    for name, source, number in _beside(one):
+        family, said = number
+        asks = arp(source, said, their4) if family == 4 else solicitation(source, said, their6)
+        yield f"{name} asks for it", asks
+    if not one.secure:
+        yield "its MAC asks for its address, ARP", arp(their, ip4, their4)
+        yield "its MAC asks for its address", solicitation(their, ip6, their6)
     yield from _as_another(one, other)
+
+
+def _to_who_shares(one: Binding, ip: str, mac: int) -> Iterator[Named]:
+    """What is sent to who has an address that is not its own alone: nobody else answers it."""
+    family, number = address(ip)
+    if family == 4:
+        yield f"reply to {ip}", arp(mac_of(one), ip_of(one, 4), number, op=2, dst=mac, arp_tha=mac)
+    else:
+        yield f"unicast for {ip}", solicitation(mac_of(one), ip_of(one, 6), number, eth_dst=mac, ipv6_dst=number)
+
+
+def _beside(one: Binding) -> Iterator[tuple[str, int, Address]]:
+    """(name, MAC, address) of what a port may speak for beside its own: shared ones, and who told of itself there."""
+    for pair in one.pairs:
+        if "/" not in pair.ip:
+            yield f"who shares {pair.ip}", mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip)
+    if not one.secure:
+        for ip in ("10.0.0.77", "fd00::77"):
+            yield f"who told of {ip}", TOLD, address(ip)
 
 
 def _as_another(one: Binding, other: Binding) -> Iterator[Named]:
@@ -234,7 +266,14 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield "RARP as a server", {**reverse, "arp_op": 4, "eth_src": mac, "arp_sha": STRANGER, "arp_spa": ip4}
     yield "ARP with a priority tag", tagged(arp(mac, ip4, STRANGE4), 0)
     yield "ARP with two priority tags", tagged(tagged(arp(mac, ip4, STRANGE4), 0), 0)
+    yield "tagged ARP, nobody's sender IP", tagged(arp(mac, STRANGE4, STRANGE4), 5)
+    yield "nobody's MAC, solicitation, own IP", solicitation(STRANGER, ip6, STRANGE6)
+    yield "nobody's MAC, advertisement, own IP", advertisement(STRANGER, ip6)
+    yield "nobody's sender MAC, own IP", arp(mac, ip4, ip4, arp_sha=STRANGER)
     yield "tagged unknown unicast", tagged(ipv4(mac, NOBODY, ip4, STRANGE4), 4094)
+    yield "802.1ad in 802.1Q", tagged(tagged(ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF), 6, service=True), 5)
+    for ip in ("10.0.0.77", "fd00::77"):
+        yield from _to_who_shares(one, ip, TOLD)
     yield from _questions(mac, ip4, ip6)
     yield from _messages(mac, ip4, ip6)
     yield from _allowed(one)
@@ -243,9 +282,10 @@ def of_port(one: Binding) -> Iterator[Named]:
 def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "ARP request for who told of itself", arp(mac, ip4, address("10.0.0.77")[1])
     yield "solicitation for who told of itself", solicitation(mac, ip6, address("fd00::77")[1])
-    told = mac_number("02:77:00:00:00:77")
-    for source in (mac, told):
+    for source in (mac, TOLD):
         four, six = address("10.0.0.77")[1], address("fd00::77")[1]
+        yield f"asks for who told of itself, {source:x}, ARP", arp(source, ip4, four)
+        yield f"asks for who told of itself, {source:x}", solicitation(source, ip6, six)
         yield f"who told of itself, {source:x}, ARP", arp(source, four, STRANGE4)
         yield f"who told of itself, {source:x}, gratuitous ARP", arp(source, four, four)
         yield f"who told of itself, {source:x}, ARP probe", arp(source, 0, four)
@@ -274,6 +314,13 @@ def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
         "to who asks for the controller",
         {"eth_src": mac, "eth_dst": mac_number("0e:00:00:00:00:01"), "eth_type": 0x88B5},
     )
+    own = link_local(mac)[1]
+    for option in (mac, 0):
+        far = solicitation(mac, own, STRANGE6, nw_ttl=64, nd_sll=option)
+        yield f"solicitation from afar, link-local, {option:x}", far
+        said = advertisement(mac, own, nd_target=STRANGE6, nd_tll=option)
+        yield f"advertisement of nobody's address, link-local, {option:x}", said
+    yield "advertisement from nowhere", advertisement(mac, STRANGE6, ipv6_src=0)
     yield "solicitation that is not read", icmpv6(mac, NODES, ip6, ALL_NODES, 135)
     yield "DAD, own address", solicitation(mac, 0, ip6)
     yield "DAD, nobody's address", solicitation(mac, 0, STRANGE6)
@@ -298,6 +345,7 @@ def _messages(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
     yield "router advertisement in fragments", icmpv6(mac, NODES, own, ALL_NODES, 0, ip_frag=1)
     yield "last fragment of a router advertisement", icmpv6(mac, NODES, own, ALL_NODES, 0, ip_frag=3)
     yield "IPv6 echo in fragments", icmpv6(mac, NODES, ip6, ALL_NODES, 0, ip_frag=1, nw_ttl=64)
+    yield "IPv6 in fragments", ipv6(mac, NODES, ip6, ALL_NODES, ip_frag=1, nw_ttl=255, udp_src=0, udp_dst=0)
     yield "IPv4 in fragments", ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF, ip_frag=3, udp_src=0, udp_dst=0)
     yield "DHCP request", ipv4(mac, BROADCAST, 0, 0xFFFFFFFF, udp_src=68, udp_dst=67)
     yield "DHCP request, own address", ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF, udp_src=68, udp_dst=67)
@@ -334,7 +382,7 @@ def _icmp(mac: int, ip: int, kind: int) -> Fields:
 
 def _allowed(one: Binding) -> Iterator[Named]:
     """What is declared for a port beside its MAC and first addresses."""
-    mac, ip4 = mac_of(one), ip_of(one, 4)
+    mac, ip4, ip6 = mac_of(one), ip_of(one, 4), ip_of(one, 6)
     for each in one.extra_macs:
         extra = mac_number(each)
         yield f"extra MAC {each}", {"eth_src": extra, "eth_dst": BROADCAST, "eth_type": 0x88B5}
@@ -344,7 +392,11 @@ def _allowed(one: Binding) -> Iterator[Named]:
         yield f"extra MAC {each}, IPv6", ipv6(extra, NODES, own, ALL_NODES)
         yield f"extra MAC {each}, ARP probe", arp(extra, 0, STRANGE4)
         yield f"extra MAC {each}, other sender MAC", arp(extra, 0, STRANGE4, arp_sha=mac)
+        yield f"own MAC, sender MAC {each}", arp(mac, 0, STRANGE4, arp_sha=extra)
+        yield f"extra MAC {each}, own ARP", arp(extra, ip4, STRANGE4, arp_sha=mac)
         yield from _discovery_as(f"extra MAC {each}", extra, mac)
+        yield from _discovery_as(f"own MAC, not {each}", mac, extra)
+        yield from _own_address_as(f"extra MAC {each}", extra, mac, ip6)
     for ip in one.ips:
         family, number = address(ip)
         yield f"own {ip}", (ipv4 if family == 4 else ipv6)(mac, BROADCAST, number, number)
@@ -355,7 +407,7 @@ def _allowed(one: Binding) -> Iterator[Named]:
         width = 32 if family == 4 else 128
         last = first | (1 << width - int(prefix[0]) if prefix else 1) - 1
         from_mac = mac_number(pair.mac) if pair.mac is not None else mac
-        for source in {from_mac, mac}:
+        for source, other in {(from_mac, mac), (mac, from_mac)}:
             for number in {first, last, last + 1}:
                 name = f"pair {pair.ip}, {number - first:+d}, {'own' if source == mac else 'its'} MAC"
                 yield name, (ipv4 if family == 4 else ipv6)(source, BROADCAST, number, number)
@@ -363,16 +415,24 @@ def _allowed(one: Binding) -> Iterator[Named]:
                     yield f"{name}, gratuitous ARP", arp(source, number, number)
                     yield f"{name}, ARP request", arp(source, number, STRANGE4)
                     yield f"{name}, ARP with own IP", arp(source, ip4, STRANGE4)
+                    yield f"{name}, other sender MAC", arp(source, number, STRANGE4, arp_sha=other)
+                    yield f"{name}, nobody's sender MAC", arp(source, number, STRANGE4, arp_sha=STRANGER)
                 else:
                     yield f"{name}, advertisement", advertisement(source, number)
+                    yield from _own_address_as(name, source, other, number)
         if pair.mac is not None:
             yield f"pair {pair.ip}, ARP probe", arp(from_mac, 0, first if family == 4 else STRANGE4)
             yield f"pair {pair.ip}, other sender MAC", arp(from_mac, 0, STRANGE4, arp_sha=mac)
+            yield f"pair {pair.ip}, own sender MAC", arp(mac, 0, STRANGE4, arp_sha=from_mac)
+            yield f"pair {pair.ip}, own IPv4, ARP", arp(from_mac, ip4, STRANGE4, arp_sha=mac)
             yield f"pair {pair.ip}, own IPv4", ipv4(from_mac, BROADCAST, ip4, 0xFFFFFFFF)
             for each in (*one.extra_macs, *one.shared):
                 name = f"pair {pair.ip}, from {each}"
                 yield name, (ipv4 if family == 4 else ipv6)(mac_number(each), BROADCAST, first, first)
+            yield f"pair {pair.ip}, own IPv6", ipv6(from_mac, NODES, ip6, ALL_NODES)
             yield from _discovery_as(f"pair {pair.ip}", from_mac, mac)
+            yield from _discovery_as(f"own MAC, not that of {pair.ip}", mac, from_mac)
+            yield from _own_address_as(f"pair {pair.ip}, its MAC", from_mac, mac, ip6)
 
 
 def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
@@ -388,26 +448,49 @@ def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
                 f"{name}, advertisement of the other, {option:x} {hops}",
                 advertisement(mac, link_local(other)[1], **said),
             )
+            about = advertisement(mac, own, nd_target=link_local(other)[1], **said)
+            yield f"{name}, advertisement about the other, {option:x} {hops}", about
             asked = {"nd_sll": option, "nw_ttl": hops}
             yield f"{name}, solicitation, {option:x} {hops}", solicitation(mac, own, STRANGE6, **asked)
 
 
-def from_ports(overlay: Overlay) -> Iterator[tuple[str, Binding, Binding | None, Packet]]:
-    """(class, from, about whom, packet) for each ordered pair of ports and each port, as it leaves there."""
+def _own_address_as(name: str, mac: int, other: int, ip: int) -> Iterator[Named]:
+    """Neighbor discovery about one of the port's addresses, from one of its MACs."""
+    for option in (mac, other, 0):
+        about = advertisement(mac, link_local(mac)[1], nd_target=ip, nd_tll=option)
+        yield f"{name}, advertises {ip:x}, link-local, {option:x}", about
+        for hops in (255, 64):
+            yield f"{name}, advertises {ip:x}, {option:x} {hops}", advertisement(mac, ip, nd_tll=option, nw_ttl=hops)
+            asks = solicitation(mac, ip, STRANGE6, nd_sll=option, nw_ttl=hops)
+            yield f"{name}, asks as {ip:x}, {option:x} {hops}", asks
+
+
+def from_ports(overlay: Overlay) -> Iterator[tuple[str, Binding, tuple[Binding, ...], Packet]]:
+    """(class, from, about whom, packet) for each ordered pair of ports and each port, as it leaves there.
+
+    Of all that look alike (tenants have the same MACs and addresses) the frames are the same ones.
+    """
+    alike: dict[object, list[Binding]] = defaultdict(list)
+    for each in overlay.bindings:
+        addresses = (mac_of(each), ip_of(each, 4), ip_of(each, 6), each.ips)
+        alike[(*addresses, each.extra_macs, each.pairs, each.tag, each.service_tag)].append(each)
     for one in overlay.bindings:
-        for other in overlay.bindings:
-            if other is not one:
-                for name, fields in of_pair(one, other):
-                    yield name, one, other, sent({**wrapped(one, fields), "in_port": one.ofport})
+        for found in alike.values():
+            others = tuple([each for each in found if each is not one])
+            for name, fields in of_pair(one, others[0]) if others else ():
+                yield name, one, others, sent({**wrapped(one, fields), "in_port": one.ofport})
         for name, fields in of_port(one):
-            yield name, one, None, sent({**wrapped(one, fields), "in_port": one.ofport})
+            yield name, one, (), sent({**wrapped(one, fields), "in_port": one.ofport})
 
 
 UNPLUGGED = 999
 
 
 def from_elsewhere(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Packet]]:
-    """What comes in by no port: from one that is in no network, and from the underlay, forged in every way."""
+    """What comes in by no port: from one that is in no network, and from the underlay, forged in every way.
+
+    Of what comes from no other chassis' VTEP, nobody looks at what is inside: that is a few frames for each network.
+    """
     frame = ipv4(STRANGER, BROADCAST, STRANGE4, 0xFFFFFFFF)
     yield "from a port of no network", sent(frame | {"in_port": UNPLUGGED})
     yield "from a port of no network, tagged", sent(tagged(frame, 5) | {"in_port": UNPLUGGED})
@@ -417,16 +500,18 @@ def from_elsewhere(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Packet
         yield f"port {ofport}, no tag", sent(frame | {"in_port": ofport})
     frames = list(_inner(overlay, chassis))
     vnis = {name: each.vni for name, each in overlay.networks.items()}
-    for way, entry in _ways(overlay, chassis):
-        for network, name, fields in frames:
+    few = [each for each in frames if each[1] in ("tagged", "group as source", "reserved", "ARP request", "mDNS")]
+    others = {vtep.ip for each in overlay.chassis.values() if each.name != chassis for vtep in each.vteps}
+    for way, ip, entry in _ways(overlay, chassis):
+        for network, name, fields in frames if ip in others else few:
             packet = {**fields, **entry, "tun_id": vnis[network]}
             yield f"{way}, {network}: {name}", sent(packet)
         for vni in (0, 77, 0xFFFFFF):
             yield f"{way}, VNI {vni}", sent({**frame, **entry, "tun_id": vni})
 
 
-def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
-    """Every tunnel port, from every VTEP: other chassis', our own, and one of nobody's."""
+def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
+    """(way, from, fields) of every tunnel port, from every VTEP: other chassis', our own, and one of nobody's."""
     here = overlay.chassis[chassis]
     sources = [vtep.ip for each in overlay.chassis.values() for vtep in each.vteps] + ["192.0.2.250", "2001:db8::250"]
     for local in here.vteps:
@@ -435,18 +520,22 @@ def _ways(overlay: Overlay, chassis: str) -> Iterator[tuple[str, Fields]]:
             for ip in sources:
                 if is_ipv4(ip) == is_ipv4(local.ip):
                     ends = {f"{family}src": address(ip)[1], f"{family}dst": address(local.ip)[1]}
-                    yield f"{tunnel.name} from {ip}", {"in_port": tunnel.ofport, **ends}
+                    yield f"{tunnel.name} from {ip}", ip, {"in_port": tunnel.ofport, **ends}
 
 
 def _inner(overlay: Overlay, chassis: str) -> Iterator[tuple[str, str, Fields]]:
-    """(network, class, fields) of what is inside: from each MAC of the network, and nobody's, to each local one."""
+    """(network, class, fields) of what is inside: from each MAC of the network, and nobody's, to some of its MACs."""
+    everywhere = {mac_number(mac) for each in overlay.bindings for mac in (*each.macs, *each.shared)}
     for network in overlay.networks:
         members = [each for each in overlay.bindings if each.network == network]
         macs = {mac_number(mac) for each in members for mac in (*each.macs, *each.shared)}
         sources = [*sorted(macs | {mac_of(each) for each in members}), STRANGER]
+        for mac in sorted(everywhere - macs):
+            yield network, f"{mac:012x} of another network", {"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x88B5}
         targets = sorted({mac_number(mac) for each in members for mac in each.macs} | {NOBODY, BROADCAST})
+        moving = {mac_number(mac) for each in members if each.standby for mac in each.macs}
         for mac in sources:
-            for target in {*targets[:4], *targets[-3:]}:
+            for target in {*targets[:4], *targets[-3:], *moving}:
                 fields = {"eth_src": mac, "eth_dst": target, "eth_type": 0x88B5}
                 yield network, f"{mac:012x} to {target:012x}", fields
         mac = sources[0]

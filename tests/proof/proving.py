@@ -9,7 +9,7 @@ from itertools import count
 
 from flows.model import Binding, Overlay
 from flows.simulate import Packet
-from flows.truth import BROADCAST, Fate, address, mac_number
+from flows.truth import BROADCAST, Fate, address, link_local, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import (
     Fields,
@@ -63,10 +63,10 @@ def everything(bench: Bench) -> Iterator[Story]:
     to become of it does not depend on whom the sender meant.
     """
     done = set()
-    for name, one, other, packet in from_ports(bench.overlay):
+    for name, one, others, packet in from_ports(bench.overlay):
         if (one.chassis, packet) not in done:
             done.add((one.chassis, packet))
-            about = f", about {name_of(other)}" if other is not None else ""
+            about = f", about {name_of(others[0])}" if others else ""
             yield _single(bench, f"{name}, from {name_of(one)}{about}", one.chassis, packet)
     for chassis in bench.overlay.chassis:
         for name, packet in from_elsewhere(bench.overlay, chassis):
@@ -79,7 +79,7 @@ def everything(bench: Bench) -> Iterator[Story]:
 
 def classes(overlay: Overlay) -> int:
     """How many (ordered pair, class) and (port, class) there are."""
-    return sum(1 for _ in from_ports(overlay))
+    return sum(max(1, len(others)) for _, _, others, _ in from_ports(overlay))
 
 
 def some(bench: Bench, chance: random.Random) -> Iterator[Story]:
@@ -137,11 +137,18 @@ def _telling(bench: Bench) -> Iterator[Story]:
     for one in bench.overlay.bindings:
         seen = bench.known.segments[one.network].seen
         number = next(numbers)
-        sayings = [] if one.secure else [(mac_of(one), (4, 10 << 24 | 77 << 16 | number))]
-        sayings += [] if one.secure else [(mac_of(one), (6, 0xFD << 120 | 0x77 << 64 | number))]
-        for pair in one.pairs if one.secure and one.mac else ():
-            if "/" not in pair.ip:
-                sayings.append((mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip)))
+        sayings = []
+        if not (one.secure and (one.ips or one.pairs)):
+            sayings.append((mac_of(one), (4, 10 << 24 | 77 << 16 | number)))
+            sayings.append((mac_of(one), (6, 0xFD << 120 | 0x77 << 64 | number)))
+        sayings += [
+            (mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip.partition("/")[0]))
+            for pair in one.pairs
+            if one.secure and one.mac
+        ]
+        if not (one.secure and one.ips and not one.pairs):
+            sayings += [(mac_number(mac), link_local(mac_number(mac))) for mac in (*one.macs, *one.shared)]
+        own = {link_local(mac_number(mac))[1] for mac in one.macs}
         for mac, (family, number) in sayings:
             settled = seen.get((family, number)) == (mac, one.chassis, one.interface)
             frames = {"ARP": arp(mac, number, number)}
@@ -153,7 +160,9 @@ def _telling(bench: Bench) -> Iterator[Story]:
             for name, fields in frames.items():
                 packet = _out(one, fields)
                 fates = bench.fates(one.chassis, packet)
-                first = tuple(replace(fate, told=not settled) for fate in fates)
+                first = fates
+                if number not in own:
+                    first = tuple(replace(fate, told=not settled) for fate in fates)
                 again = tuple(replace(fate, told=False) for fate in fates)
                 steps = ((one.chassis, packet, first), (one.chassis, packet, again))
                 yield Story(f"{name} of {name_of(one)} is told once", steps, True)
