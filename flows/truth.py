@@ -616,8 +616,12 @@ def _answers(segment: Segment, member: Member, frame: Fields, asked: Address, ma
         return [_received(member, answer)]
     holders = [each for each in segment.members if mac in each.macs or _at(each, segment.seen.get(asked))]
     routes = asked in segment.routers or any(May.ROUTER in each.binding.may for each in holders)
-    perhaps = any(each.addresses & segment.routers for each in holders) or any(
-        segment.seen[router][0] == mac for router in segment.routers if router in segment.seen
+    # One MAC may be shared by a router and by one that is none: what is said of an address of either is open.
+    seen = [(ip, place) for ip, place in segment.seen.items() if place[0] == mac]
+    perhaps = (
+        any(each.addresses & segment.routers for each in holders)
+        or any(ip in segment.routers for ip, _ in seen)
+        or any(May.ROUTER in each.binding.may and _at(each, place) for _, place in seen for each in segment.members)
     )
     answer = {
         **rest,
@@ -675,8 +679,18 @@ def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, 
     if [mac_number(each.binding.mac or "0") for each in gateways] == [frame["eth_src"]]:
         # What the gateway itself does not know, others may.
         return onward
-    if not gateways or any(each.spot[:2] == member.spot[:2] for each in gateways):
-        return [*onward, replace(dropped, reasons=None)]
+    elsewhere = [each for each in gateways if each.spot[:2] != member.spot[:2]]
+    if not gateways or elsewhere != gateways:
+        # While the gateway itself moves, what it asks may be sent to the other place.
+        moving = [
+            Fate(
+                name,
+                _all_received(elsewhere, {**frame, "eth_dst": mac_number(each.binding.mac or "0")}),
+                told=told,
+            )
+            for each in elsewhere[:1]
+        ]
+        return [*onward, *moving, replace(dropped, reasons=None)]
     asked = [
         Fate(
             name,
