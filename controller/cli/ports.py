@@ -202,7 +202,10 @@ def _columns(args: Namespace) -> Row:
     if args.extra_mac is not None:
         row["extra_macs"] = as_set(written.several(args.extra_mac, written.mac))
     if args.allow is not None:
-        row["allowed_pairs"] = as_set(written.several(args.allow, written.pair))
+        pairs = written.several(args.allow, written.pair)
+        if wrong := written.too_many_pairs(len(pairs)):
+            raise CommandError(wrong)
+        row["allowed_pairs"] = as_set(pairs)
     # Empty means yes: a row says no more than it has to.
     if args.security is not None:
         row["security"] = as_set([] if written.switch("security", args.security) else [False])

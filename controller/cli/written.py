@@ -28,6 +28,9 @@ NONE = "none"
 LONGEST = 1000
 """The most characters of a description."""
 
+PAIRS = 1000
+"""The most allowed pairs of a port: each takes some eight flows of its switch."""
+
 Value = TypeVar("Value")
 
 
@@ -141,6 +144,16 @@ def pair(written: str) -> str:
 
         return owner + checked(lambda text: str(ipam.prefix(text)), addresses)
     return owner + ip(addresses)
+
+
+def too_many_pairs(count: int) -> str | None:
+    """What is wrong with a port that has so many allowed pairs; None: nothing."""
+    if count <= PAIRS:
+        return None
+    return (
+        f"{count} allowed pairs are too many; a port has {PAIRS} at the most: allow a prefix (IP/LENGTH), "
+        "or switch its guard off (security)"
+    )
 
 
 def several(options: Sequence[str], made: Callable[[str], Value]) -> list[Value]:

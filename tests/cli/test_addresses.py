@@ -68,6 +68,9 @@ def test_ranges_and_excludes(run: Callable[..., str], refused: Callable[..., str
     assert ips(run)["d"] == ["10.0.0.1"]
 
 
+MANY = ",".join(f"10.0.{number >> 8}.{number & 255}" for number in range(1001))
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -81,6 +84,10 @@ def test_ranges_and_excludes(run: Callable[..., str], refused: Callable[..., str
         ("net-set red --gateway 10.0.9.1", "gateway 10.0.9.1 is in no subnet of the network; there are: 10.0.0.0/24"),
         ("net-set red --mtu 9", "MTU '9' is neither a number in 68..65535 nor auto"),
         ("net-set red --unknown-unicast x", "unknown unicast 'x' is unknown; there are: flood, drop"),
+        (
+            f"port-set web1 --allow {MANY}",
+            "1001 allowed pairs are too many; a port has 1000 at the most: allow a",
+        ),
         ("port-set web1 --security maybe", "security 'maybe' is unknown; there are: on, off"),
         ("port-set web1 --allow 10.0.0.1/8", "prefix '10.0.0.1/8' has bits of a host; write 10.0.0.0/8"),
         ("port-add x --net red --mac 02:00:00:00:00:aa", "MAC 02:00:00:00:00:aa is taken by port 'web1'"),

@@ -21,6 +21,9 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+MANY = ", ".join(f"10.0.{number >> 8}.{number & 255}" for number in range(1001))
+
+
 def faults(text: str | bytes) -> Iterator[str]:
     with pytest.raises(WrongFileError) as refused:
         read(text if isinstance(text, bytes) else text.encode())
@@ -167,6 +170,10 @@ def faults(text: str | bytes) -> Iterator[str]:
         (
             PORTS + "      w: {mac: auto, security: 1}",
             "8:32: networks.red.ports.w.security: '1' is neither true nor false",
+        ),
+        (
+            PORTS + f"      w: {{mac: auto, allowed-pairs: [{MANY}]}}",
+            "ports.w.allowed-pairs[1000]: 1001 allowed pairs",
         ),
         (PORTS + "      w: {mac: auto, allowed-pairs: [a b c]}", "8:38: networks.red.ports.w.allowed-pairs[0]: "),
         (

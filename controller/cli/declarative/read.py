@@ -264,13 +264,16 @@ def _port(row: Fields, name: str, network: str, plan: ipam.Plan | None, taken: d
         elif plan is not None and not plan.versions:
             row.faults.refuse(found, f"network {network!r} has no subnets to take an address from; "
                               "expected some, such as subnets: [10.0.0.0/24]")  # fmt: skip
+    allowed = row.many("allowed-pairs", checks.pair)
+    if wrong := written.too_many_pairs(len(allowed)):
+        row.faults.refuse(allowed[written.PAIRS], wrong)
     return Port(
         name,
         network,
         mac or "",
         values(extra),
         values(addresses),
-        values(row.many("allowed-pairs", checks.pair)),
+        values(allowed),
         row.one("security", checks.truth),
         row.one("enabled", checks.truth),
         values(row.many("may", checks.may)),
