@@ -11,7 +11,8 @@ from flows.flow import kind_of
 from flows.tables import BY_ID, PIPELINE, Table, describe
 
 PAGES: Final = Path(__file__).parent.parent / "docs" / "pipeline"
-_DUMPED: Final = re.compile(r"cookie=(0x[0-9a-f]+),.*?table=(\d+),(?: priority=(\d+))?(.*)")
+_DUMPED: Final = re.compile(r"cookie=(0x[0-9a-f]+), (?:table=(\d+), )?(?:(.*?) ?priority=(\d+))?(.*)")
+"""Of table 0 ovs-ofctl does not say the number."""
 _WHY: Final = tomllib.loads((Path(__file__).parent / "pipeline_pages.toml").read_text())
 
 
@@ -53,8 +54,9 @@ def flows(dump: str) -> list[tuple[int, str, str, str]]:
         kind = kind_of(int(dumped[1], 16)) if dumped else None
         if dumped is None or kind is None:
             continue
-        priority = int(dumped[3] or 32768)
-        found.append((int(dumped[2]), -priority, kind.label, kind.purpose, f"priority={priority}{dumped[4]}"))
+        priority = int(dumped[4] or 32768)
+        text = f"{dumped[3] + ' ' if dumped[3] else ''}priority={priority}{dumped[5]}"
+        found.append((int(dumped[2] or 0), -priority, kind.label, kind.purpose, text))
     return [(table, label, purpose, text) for table, _, label, purpose, text in sorted(found)]
 
 
