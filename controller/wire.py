@@ -468,7 +468,8 @@ class FlowStats(NamedTuple):
     @property
     def mac(self) -> str:
         """The MAC that the switch learned, '' where this is no flow that it learned."""
-        return _destination(self.match) if self.cookie & _KIND == _LEARNED else ""
+        length = int.from_bytes(self.body[2:4], "big")
+        return _destination(self.body[:length]) if self.cookie & _KIND == _LEARNED else ""
 
 
 def _destination(match: bytes) -> str:
