@@ -171,7 +171,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _test(argv: list[str]) -> int:
+    """The tests; all of them, a file in each of two processes: most of their time is waiting."""
     os.chdir(PROJECT)
+    argv = argv or ["-n", "2", "--dist", "loadfile"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *argv])
 
 

@@ -52,6 +52,16 @@ LOOK: Final = (
         "exit codes: 0 nothing is wrong; 1 something is, or it could not be found out",
     ),
     Verb(
+        "health",
+        "say in a word whether the overlay is served, for monitors",
+        "health:health",
+        examples=("health", "health --format json", "health > /dev/null || echo 'look at overlayctl show'"),
+        kind=ALONE,
+        epilog="The first line says it in a word: OK, WARNING or CRITICAL. Critical are a database that does not\n"
+        "answer or can't be written, no controller at work, an alarm, and no chassis that is ready.\n"
+        "exit codes, as monitoring plugins have them: 0 OK; 1 WARNING; 2 CRITICAL",
+    ),
+    Verb(
         "drops",
         "ask what the switches have dropped, and why",
         "drops:drops",

@@ -12,7 +12,7 @@ ALONE: Final = "alone"
 """The verb is `run(args)`, and needs no database."""
 
 
-READERS: Final = frozenset({"show", "check", "changes", "list", "find", "get", "diff", "export"})
+READERS: Final = frozenset({"show", "check", "health", "changes", "list", "find", "get", "diff", "export"})
 """Verbs that only read, besides those that are called `-list` and `-show`."""
 
 

@@ -1,0 +1,110 @@
+"""`health`: whether the overlay is served, in a word, for people and for monitors.
+
+Nothing is asked that the database does not say, and nothing is written; it takes as long as one reading.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from controller.cli.database import Database, opened
+from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
+from controller.cli.show import overview, silence
+from controller.cli.tables import as_json, coloured
+from controller.cli.text import escaped
+from ovsdb.rpc import DatabaseError
+
+WORDS: Final = ("OK", "WARNING", "CRITICAL")
+"""By exit code, as monitoring plugins have them."""
+COLORS: Final = ("32", "33", "31")
+PATIENCE: Final = 3.0
+"""Seconds that a configuration has to be installed everywhere before it counts as late."""
+NAMED: Final = 3
+"""Of what is wrong so much is named."""
+
+Finding = tuple[str, int, str]
+"""What was looked at, 0 to 2 as in `WORDS`, and what was found."""
+
+
+def health(args: Namespace) -> int:
+    """`health`; the exit code is the worst of what was found."""
+    try:
+        with opened(args.db, True, False, args.timeout * args.retry) as database:
+            findings = list(_findings(database))
+    except (DatabaseError, CommandError) as failure:
+        findings = [("database", 2, str(failure))]
+    worst = max(level for _, level, _ in findings)
+    if args.format == "json":
+        rows = [{"what": what, "level": WORDS[level], "found": found} for what, level, found in findings]
+        print(as_json({"level": WORDS[worst], "findings": rows}))
+        return worst
+    paint = coloured(args)
+    print(f"{_word(worst, paint)}: {_summary(findings, worst)}")
+    for what, level, found in findings:
+        print(f"  {_word(level, paint):{8 + (9 if paint else 0)}}  {what:<14} {escaped(found)}")
+    return worst
+
+
+def _word(level: int, paint: bool) -> str:
+    return f"\033[{COLORS[level]}m{WORDS[level]}\033[0m" if paint else WORDS[level]
+
+
+def _summary(findings: Sequence[Finding], worst: int) -> str:
+    """The first line, which is all that some monitors show."""
+    told = [found for _, level, found in findings if level == worst and level] or [found for _, _, found in findings]
+    return escaped("; ".join(told))
+
+
+def _findings(database: Database) -> Iterable[Finding]:
+    seen, counters = _settled(database)
+    served = database.open().served
+    if served is not None and not served.connected:
+        yield "database", 2, f"{database.where} is cut off from the majority of its cluster: nothing can be written"
+    else:
+        yield "database", 0, f"{database.where} answers, configuration {seen['configured']}"
+    gone = silence(counters, seen["chassis"])
+    if gone:
+        yield "controller", 2, gone[0]["what"].partition(";")[0]
+    else:
+        ago = max(0, int(time.time()) - counters["heartbeat"]) if counters["heartbeat"] else 0
+        yield "controller", 0, f"at work {ago} s ago" if seen["chassis"] else "not needed: no chassis is declared"
+    if seen["alarm"]:
+        yield "alarm", 2, seen["alarm"]
+    yield _chassis(seen["chassis"])
+    late = seen["configured"] - seen["installed"]
+    if late > 0 and seen["chassis"]:
+        yield "configuration", 1, f"{seen['installed']} of {seen['configured']} is installed everywhere"
+    else:
+        yield "configuration", 0, f"{seen['configured']} is installed everywhere"
+    others = [each for each in seen["problems"] if each["where"].partition(" ")[0] not in ("chassis", "controller")]
+    if others:
+        named = "; ".join(f"{each['where']}: {each['what']}" for each in others[:NAMED])
+        more = f"; and {len(others) - NAMED} more (overlayctl show)" if len(others) > NAMED else ""
+        yield "problems", 1, f"{named}{more}"
+    else:
+        yield "problems", 0, "none"
+
+
+def _settled(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `show` sees, once all is installed that was declared, or when that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        seen = overview(Draft(database))
+        rows = database.select("Overlay_Global")
+        if seen["installed"] >= seen["configured"] or not seen["chassis"] or time.monotonic() > deadline:
+            return seen, rows[0] if rows else {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0}
+        time.sleep(0.1)
+
+
+def _chassis(hosts: Sequence[Any]) -> Finding:
+    down = [host for host in hosts if host["state"] != "ready"]
+    if not down:
+        return "chassis", 0, f"{len(hosts)} of {len(hosts)} ready"
+    named = [host["name"] + " " + host["state"] + (f": {host['error']}" if host["error"] else "") for host in down]
+    more = [f"and {len(down) - NAMED} more"] if len(down) > NAMED else []
+    found = "; ".join([f"{len(hosts) - len(down)} of {len(hosts)} ready", *named[:NAMED], *more])
+    return "chassis", 2 if len(down) == len(hosts) else 1, found
