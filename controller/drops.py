@@ -10,7 +10,7 @@ from controller.wire import FlowStats, MeterStats
 from flows.flow import Controller, Flow, kind_of
 from flows.model import TUNNELS, Binding, Overlay
 from flows.plan import Key
-from flows.tables import OVER_FLOOD_RATE, Kind
+from flows.tables import DROP, OVER_FLOOD_RATE, Kind
 from ovsdb.status import Drop
 
 _TUNNELS: Final = {tunnel.ofport: tunnel.name for tunnel in TUNNELS}
@@ -40,6 +40,8 @@ def drops(
             continue
         flow = desired.get(row.key)
         match = {name: value for name, value, _ in flow.match} if flow is not None else {}
+        if row.table == DROP.id and "in_port" in match and not row.packets:
+            continue  # of every port for every reason
         network = networks.get(match.get("metadata", 0), "")
         place = _place(bindings.get((network, match.get("in_port", 0))), match.get("in_port", 0))
         total = counted[kind.label, network, *place]

@@ -111,6 +111,7 @@ _ALL: Final = (
     Field("reg4", 32, "hex", NXM_1, 4, "NXM_NX_REG4"),
     Field("reg5", 32, "hex", NXM_1, 5, "NXM_NX_REG5"),
     Field("reg6", 32, "hex", NXM_1, 6, "NXM_NX_REG6"),
+    Field("reg7", 32, "hex", NXM_1, 7, "NXM_NX_REG7"),
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _ALL}

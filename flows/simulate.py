@@ -40,7 +40,7 @@ from flows.text import with_cookie
 
 STATE: Final = frozenset(
     {"in_port", "metadata", "tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst"}
-    | {"reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6"}
+    | {"reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6", "reg7"}
 )
 """The fields that are the pipeline's own and not on the wire."""
 BEYOND: Final = {

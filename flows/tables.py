@@ -28,6 +28,8 @@ IN_TAG: Final = "reg6"
 """The tag that classify has taken off, written as `OUT_TAG` is; 0 for none."""
 TOLD: Final = "reg4"
 """1 when the controller was told the same within the last seconds; written by what told holds."""
+REASON: Final = "reg7"
+"""The kind of drop that the packet ends in, for drop to count it by port; 0 for none."""
 
 
 class Kind(IntEnum):
@@ -88,6 +90,7 @@ class Kind(IntEnum):
     FLOOD_FROM_TUNNEL = 0x39
     DROP_NO_MEMBERS = 0x3A
     LIMIT = 0x3B
+    REFUSE = 0x3C
 
     @property
     def label(self) -> str:
@@ -160,6 +163,7 @@ _PURPOSES: Final[dict[Kind, str]] = {
     Kind.MEASURE: "a packet that is to leave by a tunnel: is it too large?",
     Kind.FITS: "a packet that its tunnel can carry",
     Kind.DROP_TOO_LARGE: "a packet that its tunnel can't carry; the controller answers it (RFC 1191, RFC 8201)",
+    Kind.REFUSE: "what nobody may send, or not this port; drop counts it by port",
     Kind.LIMIT: "what a port may send to all, in packets per second",
     Kind.FLOOD_FROM_PORT: "to all members of the network",
     Kind.FLOOD_FROM_TUNNEL: "to the members on this chassis",
@@ -203,7 +207,7 @@ TAGS: Final = Table(
     "a packet that still has a VLAN tag is dropped, but for networks and service tags that let tags pass; "
     "a priority tag (VID 0) passes nowhere",
     frozenset({"metadata", "in_port", ORIGIN, "vlan_tci", "eth_type"}),
-    ("guard",),
+    ("guard", "drop"),
     Kind.CONTINUE,
 )
 GUARD: Final = Table(
@@ -212,7 +216,7 @@ GUARD: Final = Table(
     "a local port sends from its own MACs; a tunnel packet's source MAC is behind that VTEP; "
     "nobody sends link-local control traffic or from a group address",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_dst", "eth_type", "tun_src", "tun_ipv6_src"}),
-    ("message", "learn", "forward"),
+    ("message", "learn", "forward", "drop"),
     Kind.CONTINUE,
 )
 MESSAGE: Final = Table(
@@ -221,7 +225,7 @@ MESSAGE: Final = Table(
     "router advertisements, redirects and a DHCP server's messages only from ports that may send them",
     frozenset({"metadata", "in_port", "vlan_tci", "eth_type", "ip_proto", "udp_dst", "icmp_type"})
     | {"icmpv6_type", "ip_frag", "nw_ttl"},
-    ("claim", "learn"),
+    ("claim", "learn", "drop"),
     Kind.CONTINUE,
 )
 CLAIM: Final = Table(
@@ -230,7 +234,7 @@ CLAIM: Final = Table(
     "a local port speaks for its own addresses: ARP sender and IP source",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "arp_spa", "arp_sha", "ip_src", "ipv6_src"})
     | {"arp_op", "ip_proto", "udp_src", "udp_dst"},
-    ("discovery",),
+    ("discovery", "drop"),
     Kind.CONTINUE,
 )
 DISCOVERY: Final = Table(
@@ -239,7 +243,7 @@ DISCOVERY: Final = Table(
     "and so in neighbor discovery: target, source and target link-layer address",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "ip_proto", "icmpv6_type", "nw_ttl"})
     | {"nd_target", "nd_sll", "nd_tll"},
-    ("learn",),
+    ("learn", "drop"),
     Kind.CONTINUE,
 )
 LEARN: Final = Table(
@@ -345,10 +349,18 @@ FLOOD: Final = Table(
     (),
     Kind.DROP_NO_MEMBERS,
 )
+DROP: Final = Table(
+    90,
+    "drop",
+    "what tags, guard, message, claim and discovery refuse whoever sends it, counted by port",
+    frozenset({"metadata", "in_port", REASON}),
+    (),
+    None,
+)
 
 PIPELINE: Final = (
     *(CLASSIFY, TAGS, GUARD, MESSAGE, CLAIM, DISCOVERY, LEARN, NOTICE, TELL, TOLD_TABLE),
-    *(RESPOND, ADVERTISE, FORWARD, FDB, DELIVER, SIZE, POLICE, FLOOD),
+    *(RESPOND, ADVERTISE, FORWARD, FDB, DELIVER, SIZE, POLICE, FLOOD, DROP),
 )
 """Every table, in the order a packet meets them."""
 BY_NAME: Final[dict[str, Table]] = {table.name: table for table in PIPELINE}

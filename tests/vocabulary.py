@@ -74,7 +74,7 @@ SORTS = (
     Sort({**_ICMP6, "icmpv6_type": 135}, (*_IP6, *_ND, "nd_sll"), (*_ND, "nd_sll"), (("nd_sll", "eth_dst", 0),)),
     Sort({**_ICMP6, "icmpv6_type": 136}, (*_IP6, *_ND, "nd_tll"), (*_ND, "nd_tll"), (("eth_src", "nd_tll", 0),)),
 )
-_REGISTERS = ("reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6")
+_REGISTERS = ("reg0", "reg1", "reg2", "reg3", "reg4", "reg5", "reg6", "reg7")
 _TUNNEL = ("tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst")
 _ALWAYS = ("metadata", "eth_dst", "eth_src", "vlan_tci", "in_port", *_TUNNEL, *_REGISTERS)
 _SETTABLE = ("metadata", "eth_dst", "eth_src", "vlan_tci", *_TUNNEL, *_REGISTERS)

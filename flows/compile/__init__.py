@@ -14,6 +14,7 @@ from flows.compile import (
     classify,
     deliver,
     discovery,
+    drop,
     flood,
     forward,
     guard,
@@ -30,7 +31,21 @@ from flows.model import Overlay
 Cache = MutableMapping[View, tuple[Flow, ...]]
 """The flows of views compiled before; a pass keeps only those that it met."""
 
-_MODULES: Final = (classify, tags, guard, message, claim, discovery, learn, notice, respond, forward, deliver, flood)
+_MODULES: Final = (
+    classify,
+    tags,
+    guard,
+    message,
+    claim,
+    discovery,
+    learn,
+    notice,
+    respond,
+    forward,
+    deliver,
+    flood,
+    drop,
+)
 _PER_VIEW: Final = (
     classify.classify,
     tags.tags,
@@ -44,6 +59,7 @@ _PER_VIEW: Final = (
     forward.forward,
     deliver.deliver,
     flood.flood,
+    drop.drop,
 )
 
 

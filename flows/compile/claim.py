@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from flows.compile.drop import refuse
 from flows.compile.guard import ANYBODY, copy
 from flows.compile.headers import ARP, ICMPV6, IPV4, IPV6, RARP, UDP, masked, source
 from flows.compile.view import LocalPort, View
@@ -98,5 +99,6 @@ def misses() -> Iterator[Flow]:
     Open vSwitch reads no ARP but that of Ethernet and IPv4, and takes all fields of other ARP for 0; some hosts read
     it all the same (Linux that of hardware type 6, IEEE 802), and what it claims can't be known.
     """
-    yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 400, {ORIGIN: FROM_PORT, "eth_type": ARP, "arp_op": 0}, [])
+    unread: Match = {ORIGIN: FROM_PORT, "eth_type": ARP, "arp_op": 0}
+    yield flow(CLAIM, Kind.REFUSE, 400, unread, refuse(Kind.DROP_SPOOFED_ARP))
     yield flow(CLAIM, Kind.CONTINUE, 0, {}, [Goto(DISCOVERY)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.compile.claim import UNSPECIFIED
+from flows.compile.drop import refuse
 from flows.compile.guard import ANYBODY, COPIED_ND, copy
 from flows.compile.headers import ADVERTISES, HOP_LIMIT, NO_MAC, SOLICITS, masked
 from flows.compile.view import LocalPort, View
@@ -73,5 +74,5 @@ def misses() -> Iterator[Flow]:
     """
     for message in (SOLICITS, ADVERTISES):
         unread: Match = {ORIGIN: FROM_PORT, **message, "nd_target": UNSPECIFIED}
-        yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 400, unread, [])
+        yield flow(DISCOVERY, Kind.REFUSE, 400, unread, refuse(Kind.DROP_SPOOFED_ND))
     yield flow(DISCOVERY, Kind.CONTINUE, 0, {}, [Goto(LEARN)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from flows.compile.drop import refuse
 from flows.compile.headers import ARP, GROUP, tunnel_source
 from flows.compile.view import LocalPort, View
 from flows.flow import Controller, Flow, Goto, Match, flow
@@ -72,6 +73,6 @@ def _port(view: View, port: LocalPort) -> Iterator[Flow]:
 def misses() -> Iterator[Flow]:
     """What nobody sends."""
     for group in _RESERVED:
-        yield flow(GUARD, Kind.DROP_RESERVED, 210, {"eth_dst": group}, [])
-    yield flow(GUARD, Kind.DROP_MULTICAST_SOURCE, 200, {"eth_src": GROUP}, [])
+        yield flow(GUARD, Kind.REFUSE, 210, {"eth_dst": group}, refuse(Kind.DROP_RESERVED))
+    yield flow(GUARD, Kind.REFUSE, 200, {"eth_src": GROUP}, refuse(Kind.DROP_MULTICAST_SOURCE))
     yield flow(GUARD, Kind.CONTINUE, 0, {}, [Goto(MESSAGE)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from flows.compile.drop import refuse
 from flows.compile.headers import HOP_LIMIT, ICMPV6, IPV4, IPV6, TAGGED, UDP
 from flows.compile.view import View
 from flows.flow import Flow, Goto, Match, flow
@@ -46,7 +47,8 @@ def misses() -> Iterator[Flow]:
     yield flow(MESSAGE, Kind.PASS_TAGGED, 300, {"vlan_tci": TAGGED}, [Goto(LEARN)])
     for may in May:
         for sent in _MESSAGES[may]:
-            yield flow(MESSAGE, _DROPS[may], 100, {**sent, "vlan_tci": (0, TAGGED[1])}, [])
+            yield flow(MESSAGE, Kind.REFUSE, 100, {**sent, "vlan_tci": (0, TAGGED[1])}, refuse(_DROPS[may]))
     fragment: Match = {"eth_type": IPV6, "ip_proto": ICMPV6, "ip_frag": (1, 1), "nw_ttl": HOP_LIMIT}
-    yield flow(MESSAGE, Kind.DROP_FRAGMENTED_ND, 110, {**fragment, "vlan_tci": (0, TAGGED[1])}, [])
+    untagged: Match = {**fragment, "vlan_tci": (0, TAGGED[1])}
+    yield flow(MESSAGE, Kind.REFUSE, 110, untagged, refuse(Kind.DROP_FRAGMENTED_ND))
     yield flow(MESSAGE, Kind.CONTINUE, 0, {}, [Goto(CLAIM)])

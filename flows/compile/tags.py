@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flows.compile.drop import refuse
 from flows.compile.headers import PRIORITY_TAG, SERVICE_VLAN, TAGGED, VLAN
 from flows.compile.view import View
 from flows.flow import Flow, Goto, Match, flow
@@ -39,9 +40,9 @@ def misses() -> Iterator[Flow]:
     """A tag, or what is one further in, is dropped. So is a priority tag everywhere: hosts take what is behind it for
     untagged, so that it would get to them past all that is asked of an untagged packet.
     """
-    yield flow(TAGS, Kind.DROP_TAGGED, 310, {"vlan_tci": PRIORITY_TAG}, [])
-    yield flow(TAGS, Kind.DROP_TAGGED, 200, {"vlan_tci": TAGGED}, [])
+    yield flow(TAGS, Kind.REFUSE, 310, {"vlan_tci": PRIORITY_TAG}, refuse(Kind.DROP_TAGGED))
+    yield flow(TAGS, Kind.REFUSE, 200, {"vlan_tci": TAGGED}, refuse(Kind.DROP_TAGGED))
     for ethertype in (VLAN, SERVICE_VLAN):
         match = {"vlan_tci": (0, TAGGED[1]), "eth_type": ethertype}
-        yield flow(TAGS, Kind.DROP_TAGGED, 200, match, [])
+        yield flow(TAGS, Kind.REFUSE, 200, match, refuse(Kind.DROP_TAGGED))
     yield flow(TAGS, Kind.CONTINUE, 0, {}, [Goto(GUARD)])

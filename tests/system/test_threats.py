@@ -5,7 +5,9 @@ Beside every forged frame stands the honest one that differs in that field alone
 
 from __future__ import annotations
 
+import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -257,6 +259,24 @@ def test_what_is_honest_passes_within_its_network(
     assert received, "nobody received it"
     assert all(vm.startswith("web") and vm != THREATS[name].vm for vm in received), received
     assert set(received.values()) == {TIMES}, "each frame once"
+
+
+def test_who_sent_what_is_forged_is_known(
+    lab: Lab, aftermath: dict[str, tuple[dict[str, int], dict[Kind, int]]]
+) -> None:
+    """By port, as the operator asks: which VM is the rogue router?"""
+    assert aftermath
+    rows = json.loads(lab.overlayctl("drops", "--format", "json"))
+    by_port: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        by_port[row["port"] or row["interface"] or ""].add(row["reason"])
+    for vm in _PLACES:
+        kinds = {threat.kind.label for threat in THREATS.values() if threat.vm == vm and threat.kind is not None}
+        if vm != "web9":
+            assert by_port[vm] >= kinds, vm
+        else:  # what is declared for others is not counted by who says it
+            assert by_port[vm] >= kinds - {"drop-spoofed-arp", "drop-spoofed-ip", "drop-spoofed-nd"}
+    assert [row["port"] for row in rows if row["reason"] == "drop-fragmented-nd"] == ["web1"]
 
 
 def test_nothing_of_what_was_forged_was_learned(
