@@ -1,5 +1,6 @@
 """`check`: how full the subnets are, and whatever is wrong: what stopped the controller, what `show` lists under
-Problems, and addresses that are in no subnet. Ports that are nowhere are told as well, and are no fault.
+Problems, addresses that are in no subnet, and those that one port has and another one is allowed. Ports that are
+nowhere are told as well, and are no fault.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any, Final
 
-from controller.cli import networks
+from controller.cli import networks, ports
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError, UsageError
 from controller.cli.show import overview
@@ -34,7 +35,7 @@ def check(draft: Draft, args: Namespace) -> None:
         raise UsageError("--net is for check mtu")
     seen = overview(draft)
     uses = [{"network": network["name"], **use} for network in seen["networks"] for use in network["subnets"]]
-    findings = [*_wrong(seen), *_options(draft), *_strays(draft, seen)]
+    findings = [*_wrong(seen), *_options(draft), *_strays(draft, seen), *_lent(draft, seen)]
     unplugged = sorted(
         port["name"] for network in seen["networks"] for port in network["ports"] if port["status"] == "not plugged in"
     )
@@ -66,6 +67,19 @@ def _options(draft: Draft) -> Iterator[str]:
     """Options that mean nothing, however they came there."""
     for row in draft.read("Overlay_Global").values():
         yield from filter(None, (entries.fault(key, value) for key, value in sorted(row["options"][1])))
+
+
+def _lent(draft: Draft, seen: dict[str, Any]) -> Iterator[str]:
+    """Addresses that are allowed to a port and declared for another one that is plugged in."""
+    owners = {
+        (network["name"], ip): port["name"] for network in seen["networks"] for port in network["ports"]
+        for ip in port["ips"] if port["places"]
+    }  # fmt: skip
+    for port in ports.listed(draft):
+        for ip in ports.allowed_ips(port["allowed_pairs"]):
+            owner = owners.get((port["network"], ip), port["name"])
+            if owner != port["name"]:
+                yield ports.lent(port["name"], ip, owner)
 
 
 def _strays(draft: Draft, seen: dict[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from controller.cli import conflicts, networks, written
@@ -37,6 +37,7 @@ def add(draft: Draft, args: Namespace) -> None:
     uuid = draft.insert("Port", row)
     unclaimed(draft, network, row, uuid)
     behind(draft, draft.row("Port", uuid) or {})
+    _allowed(draft, network, row)
     if args.mac in (None, written.AUTO) or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, name, row["mac"], list(ips))
 
@@ -57,6 +58,8 @@ def change(draft: Draft, args: Namespace) -> None:
         unclaimed(draft, network, {**row, **changes}, uuid_of(row))
     if changes.keys() & set(BEHIND):
         behind(draft, {**row, **changes})
+    if "allowed_pairs" in changes:
+        _allowed(draft, network, {**row, **changes})
     if args.mac == written.AUTO or FAMILIES.keys() & set(_wanted(args.ip or ())):
         _tell(draft, args, args.name, changes.get("mac", row["mac"]), list(ips) if args.ip is not None else None)
 
@@ -330,6 +333,29 @@ def unclaimed(draft: Draft, network: Row, port: Row, uuid: str) -> None:
                 f"MAC {min(both)} is taken by port {other['name']!r} in network {network['name']!r}; "
                 f"choose another MAC, or change that port first"
             )
+
+
+def _allowed(draft: Draft, network: Row, port: Row) -> None:
+    """Warns of what is allowed to a port and declared for another one, where it stays."""
+    for ip in allowed_ips(elements(port.get("allowed_pairs", as_set([])))):
+        if draft.where("Address", network=network["_uuid"], ip=ip):
+            owner = conflicts.holder(draft, network, ip)
+            if owner != port["name"]:
+                draft.say(f"warning: {lent(port['name'], ip, owner)}")
+
+
+def allowed_ips(pairs: Iterable[str]) -> list[str]:
+    """The addresses, not the prefixes, that allowed pairs name."""
+    return list(dict.fromkeys(ip for pair in pairs if "/" not in (ip := pair.rpartition(" ")[2])))
+
+
+def lent(name: str, ip: str, owner: str) -> str:
+    """That an address is allowed to a port and declared for another one."""
+    return (
+        f"address {ip} is allowed to port {name!r} and declared for port {owner!r}, where it stays while that is "
+        f"plugged in; to share it, declare it for neither, or for a port that is never plugged in "
+        f"(overlayctl port-set {owner} --ip ...)"
+    )
 
 
 def _tell(draft: Draft, args: Namespace, name: str, mac: Any, ips: list[str] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -128,6 +129,29 @@ def test_a_network_goes_on_outside(run: Callable[..., str], refused: Callable[..
 )
 def test_what_is_refused(refused: Callable[..., str], line: str, said: str) -> None:
     assert said in refused(line)
+
+
+@pytest.mark.usefixtures("session")
+def test_an_address_that_is_allowed_to_a_port_and_declared_for_another(
+    run: Callable[..., str], database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can't be both: that is said when it is allowed, and by check as long as the other is plugged in."""
+    told = "address 10.0.0.2 is allowed to port 'web1' and declared for port 'web2', where it stays while that is"
+    for pair in ("10.0.0.2", "02:00:00:00:00:99=10.0.0.2"):
+        assert run(f"port-set web1 --allow {pair}").startswith(f"warning: {told}")
+    assert "declared for port 'web2'" in run("port-add web3 --net red --mac 02:00:00:00:00:03 --allow 10.0.0.2")
+    for line in (
+        "port-set web1 --allow 10.0.0.1,10.0.0.9,10.0.0.0/24",
+        "port-add db1 --net blue --mac 02:00:00:00:00:09 --allow 10.0.0.2",
+        "port-del web3",
+    ):
+        assert run(line) == ""
+    run("port-set web1 --allow 10.0.0.2")
+    update(database, "Overlay_Global", [], heartbeat=int(time.time()))
+    assert told not in run("check")
+    insert(database, "Binding", chassis="h1", interface="vm2", ofport=3, network="red", port="web2", up=True)
+    assert call("check") == 1
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("session")
