@@ -1,4 +1,4 @@
-"""The README's table of the pipeline is what `flows.tables` says (`--golden` writes it anew); decisions have an index."""
+"""The README's table of the pipeline is what `flows.tables` says (`--golden` writes it); decisions have an index."""
 
 from __future__ import annotations
 

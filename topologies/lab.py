@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from topologies import chassis, controller, namespaces, probes, processes, streams, wiring
 from topologies.fabric import Fabric, in_parallel
@@ -79,14 +79,25 @@ class Lab(Fabric):
 
     # -- the controller
 
-    def start_controller(self, *options: str, patience: float = 60.0) -> None:
-        """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without."""
+    def start_controller(
+        self, *options: str, patience: float = 60.0, environment: Mapping[str, str] | None = None, awaited: bool = True
+    ) -> None:
+        """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without.
+
+        `options` may name further applications, `environment` has more variables; unless `awaited` it may well die.
+        """
         home = self.directory / CONTROLLER
         self.narrate(CONTROLLER, ["ryu-manager", "overlay_app", *options])
-        self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=self.environment(CONTROLLER))
+        env = self.environment(CONTROLLER) | dict(environment or {})
+        self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=env)
         self._started.append(self._controller)
         self._remember(CONTROLLER, self._controller.process)
-        controller.await_database(self._controller, home, patience)
+        if awaited:
+            controller.await_database(self._controller, home, patience)
+
+    def controller_runs(self) -> bool:
+        """Whether the controller that was started last has not ended."""
+        return self._controller is not None and not self._controller.ended()
 
     def stop_controller(self, number: int = signal.SIGTERM) -> None:
         """End the controller (with SIGKILL: kill it) and wait until it has gone."""

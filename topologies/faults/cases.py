@@ -13,6 +13,12 @@ from topologies import controller
 from topologies.faults.ground import Ground, NotHealed
 from topologies.topology import CONTROLLER
 
+CRASH: Final = "OVERLAY_CRASH"
+"""The variable that `topologies.faults.crashing` reads."""
+CRASHES: Final = 20
+"""How often the controller is made to crash in one run of that case."""
+EXTRAS: Final = 6
+"""Ports that come and go in it. Open vSwitch forwards nothing in userspace while it makes one."""
 DECLARED: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
 """The VMs between which there is traffic."""
 
@@ -78,6 +84,62 @@ def _changed_meanwhile(ground: Ground, _: random.Random) -> None:
     ground.remark(f"{sum(changed.values())} flow mods")
     if about_others:
         raise NotHealed(f"flows of the other network were changed: {about_others[0]}")
+
+
+def _crashed(ground: Ground, chance: random.Random) -> None:
+    """Ports come and go while no controller is there; the next one dies at some message of what it then does."""
+    lab = ground.lab
+    for number in range(EXTRAS):
+        lab.overlayctl("port-add", f"x{number}", "--net", "red" if number % 2 else "blue", "--ip", f"10.0.1.{number}")
+    steps = {True: _plug_extras, False: _unplug_extras}
+    wanted: dict[bool, dict[str, list[str]]] = {}
+    count = lab.directory / "messages"
+    sent = {}
+    for there in (True, False, True, False):
+        lab.stop_controller(signal.SIGKILL)
+        steps[there](ground)
+        lab.start_controller("topologies.faults.crashing", environment={CRASH: f"0 {count}"})
+        ground.until(ground.ready, 30, "ready")
+        ground.settle()
+        sent[there] = int(count.read_text())
+        found = ground.all_flows()
+        if wanted.setdefault(there, found) != found:
+            raise NotHealed("the same state has two sets of flows")
+    tried = 0
+    for _ in range(CRASHES):
+        there = bool(tried % 2 == 0)
+        at = chance.randrange(1, sent[there])
+        lab.stop_controller(signal.SIGKILL)
+        steps[there](ground)
+        lab.start_controller("topologies.faults.crashing", environment={CRASH: f"{at} {count}"}, awaited=False)
+        ground.until(lambda: not lab.controller_runs(), 30, f"dead at message {at}")
+        began = time.monotonic()
+        lab.start_controller()
+        ground.heals(ground.ready, 30, began)
+        ground.settle()
+        if ground.all_flows() != wanted[there]:
+            raise NotHealed(f"after a crash at message {at} of {sent[there]} flows are others than without")
+        tried += 1
+    ground.remark(f"{tried} crashes, each before one of {max(sent.values())} messages")
+
+
+def _plug_extras(ground: Ground) -> None:
+    for host in ("h1", "h2", "h3"):
+        words: list[str] = []
+        for number in range(EXTRAS):
+            if number % 3 == int(host[1]) - 1:
+                words += ["--", "add-port", "br-int", f"x{number}", "--", "set", "interface", f"x{number}"]
+                words += ["type=internal", f"ofport_request={100 + number}", f"external_ids:iface-id=x{number}"]
+        ground.lab.run(host, "ovs-vsctl", *words[1:])
+
+
+def _unplug_extras(ground: Ground) -> None:
+    for host in ("h1", "h2", "h3"):
+        words: list[str] = []
+        for number in range(EXTRAS):
+            if number % 3 == int(host[1]) - 1:
+                words += ["--", "del-port", "br-int", f"x{number}"]
+        ground.lab.run(host, "ovs-vsctl", *words[1:])
 
 
 def _two_controllers(ground: Ground, _: random.Random) -> None:
@@ -396,7 +458,7 @@ CASES: Final = (
     Case("F1", "controller killed (-9)", "0 lost, flows unchanged", _killed, expected=STARTED),
     Case("F2", "controller restarted, nothing changed", "0 lost, 0 flow mods", _restarted, expected=STARTED),
     Case("F3", "restarted, a port went meanwhile", "0 lost, only its flows", _changed_meanwhile, expected=STARTED),
-    Case("F4", "crash between any two messages", "the same final flows", why="not built yet"),
+    Case("F4", "crash between two messages", "0 lost, the same final flows", _crashed, expected=STARTED),
     Case("F5", "two controllers", "0 lost, 0 flow mods", _two_controllers, expected=STARTED),
     Case("F6", "old and new version together", "the older deletes nothing", why="not built yet"),
     Case("F7", "a chassis' ovsdb-server away", "0 flow mods, resync", _database_away, H2, 40, LOST),
