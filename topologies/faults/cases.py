@@ -42,6 +42,12 @@ class Case:
     why: str = ""
 
 
+def _nothing(ground: Ground, _: random.Random) -> None:
+    """What the machine loses by itself: where that is not nothing, the other rows say little."""
+    time.sleep(20)
+    ground.heals(ground.ready, 5)
+
+
 def _killed(ground: Ground, _: random.Random) -> None:
     before = ground.all_flows()
     ground.lab.stop_controller(signal.SIGKILL)
@@ -455,6 +461,7 @@ EDITED = "changed by somebody|set back|not ours|ours again|while nobody"
 H1, H2, H3 = (frozenset([name]) for name in ("h1", "h2", "h3"))
 
 CASES: Final = (
+    Case("F0", "nothing at all, for 20 s", "0 lost", _nothing, within=5),
     Case("F1", "controller killed (-9)", "0 lost, flows unchanged", _killed, expected=STARTED),
     Case("F2", "controller restarted, nothing changed", "0 lost, 0 flow mods", _restarted, expected=STARTED),
     Case("F3", "restarted, a port went meanwhile", "0 lost, only its flows", _changed_meanwhile, expected=STARTED),
