@@ -44,7 +44,11 @@ def _spoken(ip: str) -> tuple[Match, ...]:
 
 
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
-    """A port that may speak for certain addresses, and as nobody while it has none: to probe, and to ask for one."""
+    """A port that may speak for certain addresses, and as nobody while it has none: to probe, and to ask for one.
+
+    What it is allowed and another port has it may send packets from, as servers behind a load balancer do, but who has
+    it is not for it to say.
+    """
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
     for mac, ip in port.sources:
         yield flow(CLAIM, Kind.OWN_ADDRESS, 300, {**here, "eth_src": mac, **source(ip)}, [Goto(DISCOVERY)])
@@ -52,6 +56,9 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         if is_ipv4(ip):
             said: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
             yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
+    for ip in filter(is_ipv4, port.others):
+        taken: Match = {**here, "eth_type": ARP, "arp_spa": ip}
+        yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 320, taken, [copy(port.ofport)])
     for mac in sorted({*port.macs, *port.shared}):
         probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
         yield flow(CLAIM, Kind.OWN_ADDRESS, 310, probe, [Goto(DISCOVERY)])

@@ -140,7 +140,8 @@ def _telling(bench: Bench) -> Iterator[Story]:
         sayings = [] if one.secure else [(mac_of(one), (4, 10 << 24 | 77 << 16 | number))]
         sayings += [] if one.secure else [(mac_of(one), (6, 0xFD << 120 | 0x77 << 64 | number))]
         for pair in one.pairs if one.secure and one.mac else ():
-            if "/" not in pair.ip:
+            # What is declared for another is dropped, and told each time.
+            if "/" not in pair.ip and address(pair.ip) not in bench.known.segments[one.network].addresses:
                 sayings.append((mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip)))
         for mac, (family, number) in sayings:
             settled = seen.get((family, number)) == (mac, one.chassis, one.interface)
