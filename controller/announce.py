@@ -60,17 +60,24 @@ class Announcements:
 
     def run(self) -> None:
         """Announce them, round by round, until there is nothing left to announce."""
-        while self._rounds:
-            for gateway in list(self._rounds):
-                if self._announce(gateway) and self._rounds[gateway] < len(PAUSES):
-                    self._rounds[gateway] += 1
-                else:
-                    del self._rounds[gateway]
-            if self._rounds:
-                self._sleep(PAUSES[min(self._rounds.values()) - 1])
+        try:
+            while self._rounds:
+                self._round()
+        finally:
+            self._rounds.clear()
+
+    def _round(self) -> None:
+        """One round of each, and the pause before the next."""
+        for gateway in list(self._rounds):
+            if self._announce(gateway) and self._rounds[gateway] < len(PAUSES):
+                self._rounds[gateway] += 1
+            else:
+                del self._rounds[gateway]
+        if self._rounds:
+            self._sleep(PAUSES[max(min(self._rounds.values()) - 1, 0)])
 
     def _announce(self, gateway: Binding) -> bool:
-        """One round; whether the gateway still is one."""
+        """One round of one gateway; whether it still is one."""
         frames = [frame(mac) for mac in sorted(self._macs(gateway, self._rounds[gateway]))]
         for first in range(0, len(frames), RATE):
             some = frames[first : first + RATE]

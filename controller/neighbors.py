@@ -233,7 +233,7 @@ class Neighbors:
         if owner is not None:
             name, holder = owner
             # An address may be declared for a port that is never plugged in, so that nobody else is given it.
-            if name != binding.port and not allows(binding, seen.ip):
+            if name != binding.port and (holder is not None or not allows(binding, seen.ip)):
                 self.strange.claimed(binding, seen, name, holder, now)
             return allowed and name != binding.port and holder is None
         if binding.secure and (binding.ips or binding.pairs) and not allowed:

@@ -198,14 +198,17 @@ class Reconciler:
             if binding.learns or binding.shared
         }
         try:
-            return {row.mac for row in channel.stats(Kind.LEARNED) if row.cookie in cookies} if cookies else set()
+            rows = channel.stats(Kind.LEARNED) if cookies else ()
+            return {row.mac for row in rows if row.cookie in cookies and row.mac}
         except ChannelError:
             return set()
 
     def _inside(self, gateway: Binding, number: int) -> set[str]:
         """The MACs to announce at a gateway; from the second round on also those that only switches know."""
         macs = inside(self._state.overlay, gateway.network)
-        return macs.union(*(each.learned(gateway.network) for each in self._others.values())) - {""} if number else macs
+        for other in list(self._others.values()) if number else ():  # there may be another one when it has answered
+            macs |= other.learned(gateway.network)
+        return macs
 
     def _send(self, gateway: Binding, frames: list[bytes]) -> bool:
         """Send frames out of a gateway; whether it is one still."""

@@ -240,9 +240,9 @@ CLAIM: Final = Table(
 DISCOVERY: Final = Table(
     17,
     "discovery",
-    "and so in neighbor discovery: target, source and target link-layer address",
+    "and so in neighbor discovery: who asks, target, source and target link-layer address",
     frozenset({"metadata", ORIGIN, "in_port", "eth_src", "eth_type", "ip_proto", "icmpv6_type", "nw_ttl"})
-    | {"nd_target", "nd_sll", "nd_tll"},
+    | {"ipv6_src", "nd_target", "nd_sll", "nd_tll"},
     ("learn", "drop"),
     Kind.CONTINUE,
 )

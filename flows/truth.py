@@ -456,8 +456,13 @@ def _of_others(  # noqa: PLR0917 - who says what of whom
     kind: Kind,
     verdict: _Verdict,
 ) -> None:
-    """A port that has no addresses of its own declared speaks for those that are nobody's."""
-    if not member.speaks_for(*said):
+    """A port that has no addresses of its own declared speaks for those that are nobody's.
+
+    So does one of those that it is allowed beside its own: where they are declared for another port, they are there.
+    """
+    mac, address_ = said
+    own = {link_local(each) for each in member.macs} if member.binding.secure else set()
+    if not (mac in member.macs and address_ in {*member.addresses, *own}):
         _judge(_foreign(known, member, segment.addresses.get(said[1], ())), kind, verdict)
         _judge(_foreign(known, member, segment.link_locals.get(said[1], ())), kind, verdict)
 
@@ -476,6 +481,7 @@ def _arp_claims(known: Declared, segment: Segment, member: Member, frame: Fields
     elif member.strict:
         if not member.speaks_for(mac, said):
             verdict.must.add(Kind.DROP_SPOOFED_ARP)
+        _of_others(known, segment, member, (mac, said), Kind.DROP_SPOOFED_ARP, verdict)
     else:
         _of_others(known, segment, member, (mac, said), Kind.DROP_SPOOFED_ARP, verdict)
         if sender != mac and _foreign(known, member, segment.macs.get(sender, ())) is not False:
@@ -511,8 +517,10 @@ def _discovery(known: Declared, segment: Segment, member: Member, frame: Fields,
         option != mac and _foreign(known, member, segment.macs.get(option, ())) is not False
     ):
         verdict.may.add(spoofed)
-    if advertises and not member.strict:
+    if advertises:
         _of_others(known, segment, member, (mac, target), spoofed, verdict)
+    elif member.strict:
+        _of_others(known, segment, member, (mac, (6, frame.get("ipv6_src", 0))), spoofed, verdict)
 
 
 # -- where it goes
@@ -553,12 +561,12 @@ def _onward(  # noqa: PLR0911 - one return per case
         return tuple(fates)
     if found is None and asked[0] == 6 and not frame.get("nd_sll", 0):
         # What can't be answered but by the neighbor itself may be left to it.
-        return (*fates, *_unanswered(known, segment, member, frame, fates, told))
+        return (*fates, *_unanswered(known, segment, member, frame, fates, told, seen))
     if found is None:
         return (
-            tuple(_unanswered(known, segment, member, frame, fates, told))
+            tuple(_unanswered(known, segment, member, frame, fates, told, seen))
             if group or probe
-            else (*fates, *_unanswered(known, segment, member, frame, fates, told))
+            else (*fates, *_unanswered(known, segment, member, frame, fates, told, seen))
         )
     own = {mac, frame.get("arp_sha", mac)}
     if found in own and len(own) == 1:
@@ -646,7 +654,13 @@ def _at(member: Member, place: tuple[int, str, str] | None) -> bool:
 
 
 def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, and what is known
-    known: Declared, segment: Segment, member: Member, frame: Fields, onward: list[Fate], told: bool | None
+    known: Declared,
+    segment: Segment,
+    member: Member,
+    frame: Fields,
+    onward: list[Fate],
+    told: bool | None,
+    seen: Mapping[tuple[str, int], Spot],
 ) -> list[Fate]:
     """What becomes of a request for an address that nobody is known to have: as the network says."""
     name, policy = segment.network.name, segment.network.unknown_neighbor
@@ -673,14 +687,20 @@ def _unanswered(  # noqa: PLR0911, PLR0917 - one return per case; the question, 
         for each in segment.addresses.get(router, ())
         if each.binding.mac is not None and known.reaches(member.chassis, each.chassis)
     ]
-    heard = [segment.seen[router] for router in segment.routers if router[0] == family and router in segment.seen]
-    if not gateways and not any(known.reaches(member.chassis, chassis) for _, chassis, _ in heard):
-        return [*onward, dropped] if probe else [dropped]
+    if not gateways:
+        told_of = [segment.seen[router] for router in segment.routers & segment.seen.keys() if router[0] == family]
+        heard = {mac for mac, chassis, _ in told_of if known.reaches(member.chassis, chassis)}
+        asked_alone = [
+            replace(fate, told=None if None in (fate.told, told) else fate.told or told)
+            for mac in heard
+            for fate in _forwarded(known, segment, member, {**frame, "eth_dst": mac}, seen)
+        ]
+        return [*(asked_alone or [dropped]), *(onward if probe or frame["eth_src"] in heard else [])]
     if [mac_number(each.binding.mac or "0") for each in gateways] == [frame["eth_src"]]:
         # What the gateway itself does not know, others may.
         return onward
     elsewhere = [each for each in gateways if each.spot[:2] != member.spot[:2]]
-    if not gateways or elsewhere != gateways:
+    if elsewhere != gateways:
         # While the gateway itself moves, what it asks may be sent to the other place.
         moving = [
             Fate(

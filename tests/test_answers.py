@@ -63,6 +63,34 @@ def test_so_is_an_unsolicited_advertisement() -> None:
     assert len(done.copies) == 1
 
 
+def test_an_address_that_is_declared_for_a_port_stays_there_whatever_another_one_is_allowed() -> None:
+    """It may send from it (as servers behind a load balancer do), and never say that it has it."""
+    borrows = replace(WEB, pairs=(Pair("10.0.0.0/30"), Pair("2001:db8::/64"), Pair("10.0.0.1", VMAC)))
+    owner = replace(ONE, ips=("10.0.0.1", "2001:db8::1"), pairs=())
+    lent = overlay(owner, TWO, borrows)
+    claims = (
+        (arp(WEB.mac, "10.0.0.1", "10.0.0.1"), Kind.DROP_SPOOFED_ARP),
+        (arp(WEB.mac, "10.0.0.1", "10.0.0.9", op=2), Kind.DROP_SPOOFED_ARP),
+        (arp(VMAC, "10.0.0.1", "10.0.0.9"), Kind.DROP_SPOOFED_ARP),
+        (arp(WEB.mac, "10.0.0.2", "10.0.0.9"), Kind.DROP_SPOOFED_ARP),
+        (advertisement(WEB.mac, "2001:db8::1"), Kind.DROP_SPOOFED_ND),
+        (solicitation(WEB.mac, "2001:db8::1", "2001:db8::9"), Kind.DROP_SPOOFED_ND),
+    )
+    for frame, why in claims:
+        done = sent(lent, "h1", 3, frame)
+        assert why in kinds(done), frame
+        assert done.outputs == ()
+        assert len(done.copies) == 1, "both are told in show"
+    for frame in (arp(WEB.mac, "10.0.0.3", "10.0.0.9"), advertisement(WEB.mac, "2001:db8::77")):
+        assert sent(lent, "h1", 3, frame).outputs
+    packet_from = packet(eth_src=WEB.mac, eth_dst=OTHER, eth_type=0x0800, ip_src="10.0.0.1", ip_dst="10.0.0.2")
+    assert Kind.OWN_ADDRESS in kinds(sent(lent, "h1", 3, packet_from))
+    # Its own it has wherever it is, also while it is moving; and what is plugged in nowhere can be had.
+    moving = overlay(owner, replace(owner, chassis="h2", interface="vm9", ofport=9, standby=True), borrows)
+    assert sent(moving, "h2", 9, arp(OWN, "10.0.0.1", "10.0.0.1")).outputs
+    assert sent(overlay(TWO, borrows), "h1", 3, arp(WEB.mac, "10.0.0.1", "10.0.0.1")).outputs
+
+
 GATEWAYS = ("10.0.0.254", "2001:db8::fe")
 
 

@@ -113,6 +113,22 @@ def test_a_declared_port_may_tell_of_what_it_is_allowed_besides() -> None:
     assert neighbors(state) == {"10.0.0.100": "02:00:00:00:00:01"}
 
 
+def test_an_address_that_is_allowed_to_one_and_declared_for_another_is_said_of_both_when_it_is_claimed() -> None:
+    state = store(WEB1, WEB2)
+    allowed = replace(PORTS["web1"], pairs=(Pair("10.0.0.2"),))
+    state.declare(declared(ports={**PORTS, "web1": allowed}), LastKnown())
+    state.see("h1", 1, arp("10.0.0.2", "02:00:00:00:00:01"), now=5.0)
+    said = {place: binding.error for place, binding in state.status(now=6.0).bindings.items()}
+    assert "claims 10.0.0.2 with MAC" in said["h1", "vm1", 0]
+    assert "that is the address of port 'web2' at h2/vm2" in said["h1", "vm1", 0]
+    assert "port 'web1' at h1/vm1 claims its address 10.0.0.2" in said["h2", "vm2", 0]
+    assert neighbors(state) == {}
+    state.plug("h2", Plugged(()))
+    state.see("h1", 1, arp("10.0.0.2", "02:00:00:00:00:01"), now=100.0)
+    assert neighbors(state) == {"10.0.0.2": "02:00:00:00:00:01"}, "it is nobody's for now"
+    assert state.status(now=100.0).bindings["h1", "vm1", 0].error == ""
+
+
 def test_an_address_that_two_claim_is_said_of_both() -> None:
     state = store(WEB1, WEB2, FREE)
     state.see("h2", 9, arp("10.0.0.1", UNKNOWN), now=5.0)

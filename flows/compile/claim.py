@@ -51,6 +51,8 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
 
     The guard lets it send from its own MAC, shared ones and further ones only. Of the first two any may send from any
     of the addresses, so no flow names both: there would be as many as MACs times addresses.
+    What it is allowed and another port has it may send packets from, as servers behind a load balancer do, but who has
+    it is not for it to say.
     """
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
     for ip in port.sources:
@@ -65,6 +67,9 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
         if is_ipv4(ip):
             said: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": masked(ip)}
             yield flow(CLAIM, Kind.OWN_ADDRESS, 300, said, [Goto(DISCOVERY)])
+    for ip in filter(is_ipv4, port.others):
+        taken: Match = {**here, "eth_type": ARP, "arp_spa": ip}
+        yield flow(CLAIM, Kind.DROP_SPOOFED_ARP, 320, taken, [copy(port.ofport)])
     for mac in sorted({*port.macs, *port.shared}):
         probe: Match = {**here, "eth_src": mac, "eth_type": ARP, "arp_sha": mac, "arp_spa": NOBODY}
         yield flow(CLAIM, Kind.OWN_ADDRESS, 340, probe, [Goto(DISCOVERY)])

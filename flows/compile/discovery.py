@@ -40,7 +40,10 @@ def discovery(view: View) -> Iterator[Flow]:
 
 
 def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
-    """Its own link-layer address in the option or none, its own address as target, and never by way of a router."""
+    """Its own link-layer address in the option or none, its own address as target, and never by way of a router.
+
+    It asks as nobody whose address is declared for another port, for that tells where it is.
+    """
     here: Match = {"metadata": view.vni, "in_port": port.ofport}
     asks: Match = {**here, **SOLICITS, "nw_ttl": HOP_LIMIT}
     yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**asks, "nd_sll": NO_MAC}, [Goto(LEARN)])
@@ -51,6 +54,11 @@ def _restricted(view: View, port: LocalPort) -> Iterator[Flow]:
             says: Match = {**here, "eth_src": mac, **ADVERTISES, "nw_ttl": HOP_LIMIT, "nd_target": masked(ip)}
             for option in (mac, NO_MAC):
                 yield flow(DISCOVERY, Kind.OWN_ADDRESS, 300, {**says, "nd_tll": option}, [Goto(LEARN)])
+    for ip in port.others:
+        if not is_ipv4(ip):
+            for taken in ({**SOLICITS, "ipv6_src": ip}, {**ADVERTISES, "nd_target": ip}):
+                steps = [copy(port.ofport, COPIED_ND)]
+                yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 320, {**here, **taken}, steps)
     for message in (SOLICITS, ADVERTISES):
         yield flow(DISCOVERY, Kind.DROP_SPOOFED_ND, 250, {**here, **message}, [copy(port.ofport, COPIED_ND)])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -27,7 +27,8 @@ class LocalPort:
     """A port of this chassis.
 
     `macs` are those known behind it, `shared` those it may have among others; `learns`: any other may appear as
-    well. `ips` and `pairs` are what it may speak for. `tag` is the VLAN tag its packets carry, 0 for none.
+    well. `ips` and `pairs` are what it may speak for, but for what of that is declared for other ports, `others`: those
+    have it, and no other says so. `tag` is the VLAN tag its packets carry, 0 for none.
     """
 
     ofport: int
@@ -36,6 +37,7 @@ class LocalPort:
     shared: tuple[str, ...] = ()
     ips: tuple[str, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    others: tuple[str, ...] = ()
     may: frozenset[May] = frozenset()
     rate: int = 0
     tag: int = 0
@@ -178,6 +180,18 @@ def _prefix(ip: str) -> tuple[int, int, int]:
     return number.version, bits, int(number) >> width - bits
 
 
+def _span(prefix: str) -> tuple[tuple[bool, int], tuple[bool, int]]:
+    """The first and the last address of a prefix, as `_number`."""
+    network = netaddr.IPNetwork(prefix)
+    return (is_ipv4(prefix), network.first), (is_ipv4(prefix), network.last)
+
+
+@lru_cache(maxsize=65536)
+def _number(ip: str) -> tuple[bool, int]:
+    """An address in an order in which prefixes are spans."""
+    return is_ipv4(ip), int(netaddr.IPAddress(ip))
+
+
 @lru_cache(4096)
 def link_local(mac: str) -> str:
     """The link-local address that a host makes of its MAC (RFC 4291, appendix A)."""
@@ -261,10 +275,15 @@ def _view(
     # a host that is told that its router is none sends nothing to it any more.
     behind = {(binding.chassis, binding.interface) for binding in seen if May.ROUTER in binding.may}
     routers |= {mac for ip, (mac, *place) in known.items() if tuple(place) in behind}
-    ports = tuple(sorted(map(_local_port, local), key=lambda port: (port.ofport, port.tag)))
+    declared = declared_neighbors(seen)
+    ports = tuple(
+        sorted(
+            (_local_port(binding, declared) for binding in local),
+            key=lambda port: (port.ofport, port.tag),
+        )
+    )
     own = {mac for port in ports for mac in (*port.macs, *port.shared)}
     at = {(binding.chassis, binding.interface): binding.ofport for binding in local}
-    declared = declared_neighbors(seen)
     telling = any(port.tells for port in ports)
     return View(
         network.vni,
@@ -291,18 +310,33 @@ def _view(
     )
 
 
-def _local_port(binding: Binding) -> LocalPort:
-    return LocalPort(
+def _local_port(binding: Binding, declared: Mapping[str, Whereabouts]) -> LocalPort:
+    port = LocalPort(
         binding.ofport,
         binding.macs,
         binding.learns,
         binding.shared,
         binding.ips,
         binding.pairs,
+        (),
         binding.may,
         binding.flood_rate,
         binding.tag,
         binding.service_tag,
+    )
+    return replace(port, others=_others(port, declared)) if port.pairs and port.restricted else port
+
+
+def _others(port: LocalPort, declared: Mapping[str, Whereabouts]) -> tuple[str, ...]:
+    """The addresses that a port may speak for by what it is allowed, and that are declared for other ports."""
+    claimed = {ip for _, ip in port.claims}
+    prefixes = [_span(ip) for ip in claimed if "/" in ip]
+    return tuple(
+        sorted(
+            ip
+            for ip, (mac, *_) in declared.items()
+            if mac not in port.macs and (ip in claimed or any(first <= _number(ip) <= last for first, last in prefixes))
+        )
     )
 
 

@@ -137,6 +137,7 @@ def _telling(bench: Bench) -> Iterator[Story]:
     for one in bench.overlay.bindings:
         seen = bench.known.segments[one.network].seen
         number = next(numbers)
+        declared_for_others = bench.known.segments[one.network].addresses
         sayings = []
         if not (one.secure and (one.ips or one.pairs)):
             sayings.append((mac_of(one), (4, 10 << 24 | 77 << 16 | number)))
@@ -144,7 +145,8 @@ def _telling(bench: Bench) -> Iterator[Story]:
         sayings += [
             (mac_number(pair.mac) if pair.mac else mac_of(one), address(pair.ip.partition("/")[0]))
             for pair in one.pairs
-            if one.secure and one.mac
+            # What is declared for another is dropped, and told each time.
+            if one.secure and one.mac and address(pair.ip.partition("/")[0]) not in declared_for_others
         ]
         if not (one.secure and one.ips and not one.pairs):
             sayings += [(mac_number(mac), link_local(mac_number(mac))) for mac in (*one.macs, *one.shared)]

@@ -119,6 +119,10 @@ def _port(chance: random.Random, network: Network, number: int) -> Port:
                     Pair("fd01::/64"),
                     Pair("10.2.0.0/28", virtual),
                     Pair("10.3.0.1", f"02:00:00:00:01:{number:02x}"),
+                    Pair("10.0.0.1"),
+                    Pair("fd00::1"),
+                    Pair("10.0.0.0/30"),
+                    Pair("fd00::/64", virtual),
                 ],
                 chance.randint(1, 3),
             )
@@ -139,6 +143,7 @@ def _port(chance: random.Random, network: Network, number: int) -> Port:
 def _neighbors(chance: random.Random, bindings: tuple[Binding, ...]) -> list[Neighbor]:
     """What some have told of themselves: of nobody's addresses, and of those that are shared."""
     found: dict[tuple[str, str], Neighbor] = {}
+    declared = {(each.network, ip) for each in bindings for ip in each.ips}
     for each in bindings:
         if each.learns and chance.random() < 0.6:
             number = chance.randint(60, 63)
@@ -146,7 +151,8 @@ def _neighbors(chance: random.Random, bindings: tuple[Binding, ...]) -> list[Nei
             for ip in chance.sample([f"10.0.0.{number}", f"fd00::{number:x}"], chance.randint(1, 2)):
                 found[each.network, ip] = Neighbor(each.network, ip, mac, each.chassis, each.interface)
         for pair in each.pairs:
-            if "/" not in pair.ip and each.mac is not None and chance.random() < 0.6:
+            free = "/" not in pair.ip and (each.network, pair.ip) not in declared
+            if free and each.mac is not None and chance.random() < 0.6:
                 mac = pair.mac or each.mac
                 found[each.network, pair.ip] = Neighbor(each.network, pair.ip, mac, each.chassis, each.interface)
     return list(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -94,3 +95,35 @@ def test_a_third_claim_is_refused_and_changes_nothing(overlay: Contender) -> Non
         time.sleep(0.5)
     assert gaps.gap(probe.record).lost <= 5
     assert PEER.chassis == "h3"
+
+
+def test_a_third_claim_whose_name_comes_first_cuts_no_move(overlay: Contender) -> None:
+    """The port goes from h2 to h3, and h1 is the stray; also for a controller that was started meanwhile."""
+    lab = lab_of(overlay)
+    bench_moves.plug(lab, MOVER, "h2")
+    settle(lab)
+    bench_moves.unplug(lab, "h1")
+    settle(lab)
+    second = ["add-port", "br-int", "second", "--", "set", "interface", "second", "type=internal"]
+
+    def as_it_was() -> bool:
+        told = problems(lab)
+        moves = "is moving here from h2/mover" in told.get("h3/second", "")
+        return moves and "is also on h2 at mover, which has the port, and is mov" in told.get("h1/mover", "")
+
+    try:
+        lab.run("h3", "ovs-vsctl", *second, f"external_ids:iface-id={MOVER.name}")
+        eventually(lambda: "is moving here from h2/mover" in problems(lab).get("h3/second", ""), 10)
+        bench_moves.plug(lab, MOVER, "h1")
+        eventually(as_it_was, 10)
+        places = json.loads(lab.overlayctl("--format", "json", "port-show", MOVER.name))["places"]
+        assert [place["chassis"] for place in places] == ["h1", "h2", "h3"]
+        lab.stop_controller()
+        lab.start_controller()
+        settle(lab)
+        eventually(as_it_was, 10)
+    finally:
+        lab.run("h3", "ovs-vsctl", "--if-exists", "del-port", "br-int", "second")
+    eventually(lambda: "is moving here from h2/mover" in problems(lab).get("h1/mover", ""), 10)
+    bench_moves.unplug(lab, "h2")
+    eventually(lambda: not any(where.endswith("/mover") for where in problems(lab)), 10)

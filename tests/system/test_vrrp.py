@@ -205,3 +205,23 @@ def test_who_is_not_allowed_can_not_take_the_address(lab: Lab) -> None:
     assert lab.arping("web3", VIP).macs == ("02:00:00:00:00:01",)
     eventually(lambda: "claims 10.0.0.100" in problems(lab).get("h1/web1", ""))
     assert "two have one address" not in str(problems(lab))
+
+
+def test_an_address_that_is_declared_for_a_port_stays_there_although_another_one_is_allowed_it(lab: Lab) -> None:
+    """Who has talked to it before goes on doing so: no gratuitous ARP of the other reaches anybody."""
+    told = lab.overlayctl("port-set", "web1", "--allow", "10.0.0.3")
+    assert "address 10.0.0.3 is allowed to port 'web1' and declared for port 'web3', where it stays" in told
+    settle(lab)
+    try:
+        assert lab.ping("gw1", "web3", count=1).lost == 0
+        lab.run("web1", "ip", "address", "add", "10.0.0.3/24", "dev", VM_NIC)
+        lab.run("web1", "arping", "-U", "-c", "3", "-I", VM_NIC, "10.0.0.3", check=False)
+        assert "02:00:00:00:00:03" in lab.run("gw1", "ip", "neigh", "show", "10.0.0.3").stdout
+        assert lab.arping("gw2", "10.0.0.3").macs == ("02:00:00:00:00:03",)
+        eventually(lambda: "that is the address of port 'web3' at h3/web3" in problems(lab).get("h1/web1", ""))
+        assert "port 'web1' at h1/web1 claims its address 10.0.0.3" in problems(lab)["h3/web3"]
+        assert "address 10.0.0.3 is allowed to port 'web1'" in lab.overlayctl("check", check=False)
+        assert "drop-spoofed-arp" in lab.overlayctl("drops")
+    finally:
+        lab.run("web1", "ip", "address", "del", "10.0.0.3/24", "dev", VM_NIC)
+        lab.overlayctl("port-set", "web1", "--allow", "none")
