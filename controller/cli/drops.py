@@ -18,6 +18,8 @@ COLUMNS: Final = ("chassis", "network", "port", "interface", "reason", "packets"
 FILTERS: Final = {"chassis": "Chassis", "network": "Network", "port": "Port"}
 BRIEFLY: Final = 5.0
 """Seconds for a controller to answer that has left no sign of life for long."""
+_PROBE: Final = "drop-probe"
+"""The reason of what is dropped on purpose, at every tunnel port of every chassis: it is told with --all."""
 AT_ONCE: Final = 2.0
 """Seconds for a member of a cluster to learn what another one knows."""
 
@@ -30,7 +32,7 @@ def drops(database: Database, args: Namespace) -> None:
         draft.get(FILTERS[column], name)
     found = database.select("Drop") if args.last or args.dry_run else _fresh(database, args.timeout)
     rows = [row for row in map(_described, found) if all(row[column] == name for column, name in wanted.items())]
-    shown = sorted((row for row in rows if args.all or row["packets"]), key=_order)
+    shown = sorted((row for row in rows if args.all or (row["packets"] and row["reason"] != _PROBE)), key=_order)
     if not shown and args.format == "table":
         draft.say("nothing was dropped")
     print_rows(draft, COLUMNS, shown, args)

@@ -25,6 +25,7 @@ ROWS = (
     Drop("h1", "drop-no-network", 7, 700),
     Drop("h2", "drop-spoofed-arp", 0, 0, "red", "web2", "vm2"),
     Drop("h2", "drop-router", 1, 70, "blue", None, "vm9"),
+    Drop("h2", Kind.DROP_PROBE.label, 9, 540, None, None, "overlay-vxlan"),
 )
 
 
@@ -77,6 +78,16 @@ def test_each_time_it_is_asked_anew(run: Callable[..., str], served: str, databa
     assert [line.split() for line in again][1] == ["4", "drop-spoofed-mac"]
     assert answered == [1, 2]
     assert database.select("Overlay_Global")[0]["nb_cfg"] == before, "nothing that is declared has changed"
+
+
+@pytest.mark.usefixtures("alive")
+def test_probes_are_told_with_all_alone(run: Callable[..., str], served: str) -> None:
+    """They end there on purpose, on every chassis: between what matters they are in the way."""
+    with controller(served):
+        assert "drop-probe" not in run("drops")
+        assert "overlay-vxlan" not in run("drops --chassis h2")
+    told = json.loads(run("drops --last --all --chassis h2 --format json"))
+    assert ("drop-probe", 9) in [(row["reason"], row["packets"]) for row in told]
 
 
 @pytest.mark.usefixtures("alive")

@@ -59,7 +59,7 @@ LOOK: Final = (
             arg("--chassis", metavar="CHASSIS", help="only at this chassis", complete="Chassis"),
             arg("--network", metavar="NETWORK", help="only of this network", complete="Network"),
             arg("--port", metavar="PORT", help="only what this declared port has sent", complete="Port"),
-            arg("--all", action="store_true", help="also what has dropped nothing"),
+            arg("--all", action="store_true", help="also what has dropped nothing, and probes of tunnels"),
             arg("--last", action="store_true", help="what the controller read last, without asking it anew"),
         ),
         ("drops", "drops --network red --format json", "drops --chassis h1 --port web1 --all"),
