@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import permutations
 
 from flows.model import TUNNELS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet
@@ -260,10 +261,8 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield "IPv6 from nowhere", ipv6(mac, NODES, 0, ALL_NODES)
     yield "tagged broadcast", tagged(ipv4(mac, BROADCAST, ip4, 0xFFFFFFFF), 5)
     yield "tagged ARP", tagged(arp(mac, ip4, STRANGE4), 5)
-    reverse = {"eth_dst": BROADCAST, "eth_type": 0x8035, "arp_op": 3}
-    yield "RARP", {**reverse, "eth_src": mac, "arp_sha": mac, "arp_tha": mac}
-    yield "RARP of nobody", {**reverse, "eth_src": mac, "arp_sha": STRANGER, "arp_tha": STRANGER}
-    yield "RARP as a server", {**reverse, "arp_op": 4, "eth_src": mac, "arp_sha": STRANGER, "arp_spa": ip4}
+    yield "RARP", _reverse(mac, mac)
+    yield "RARP of nobody", _reverse(mac, STRANGER)
     yield "ARP with a priority tag", tagged(arp(mac, ip4, STRANGE4), 0)
     yield "ARP with two priority tags", tagged(tagged(arp(mac, ip4, STRANGE4), 0), 0)
     yield "tagged ARP, nobody's sender IP", tagged(arp(mac, STRANGE4, STRANGE4), 5)
@@ -277,6 +276,7 @@ def of_port(one: Binding) -> Iterator[Named]:
     yield from _questions(mac, ip4, ip6)
     yield from _messages(mac, ip4, ip6)
     yield from _allowed(one)
+    yield from _crossed(one)
 
 
 def _questions(mac: int, ip4: int, ip6: int) -> Iterator[Named]:
@@ -433,6 +433,33 @@ def _allowed(one: Binding) -> Iterator[Named]:
             yield from _discovery_as(f"pair {pair.ip}", from_mac, mac)
             yield from _discovery_as(f"own MAC, not that of {pair.ip}", mac, from_mac)
             yield from _own_address_as(f"pair {pair.ip}, its MAC", from_mac, mac, ip6)
+
+
+def _crossed(one: Binding) -> Iterator[Named]:
+    """A MAC of a port that names another one of it, with what that one may say."""
+    ip4, ip6 = ip_of(one, 4), ip_of(one, 6)
+    own = mac_of(one)
+    macs = [own, *map(mac_number, (*one.extra_macs, *one.shared))]
+    for mac, other in permutations(macs, 2):
+        said = [
+            address(pair.ip.split("/")[0]) for pair in one.pairs if other == (mac_number(pair.mac) if pair.mac else own)
+        ]
+        said += [(4, ip4), (6, ip6)] if other == own else [(4, 0)]
+        said.append((6, link_local(other)[1]))
+        yield f"{mac:x} names {other:x}, RARP", _reverse(mac, other)
+        for family, number in said:
+            name = f"{mac:x} names {other:x}, {number:x}"
+            if family == 4:
+                yield name, arp(mac, number, number or STRANGE4, arp_sha=other)
+                yield f"{name}, source", ipv4(mac, BROADCAST, number, 0xFFFFFFFF)
+            else:
+                for option in (other, 0):
+                    yield f"{name}, option {option:x}", advertisement(mac, number, nd_tll=option)
+                yield f"{name}, source", ipv6(mac, NODES, number, ALL_NODES)
+
+
+def _reverse(mac: int, named: int) -> Fields:
+    return {"eth_src": mac, "eth_dst": BROADCAST, "eth_type": 0x8035, "arp_op": 3, "arp_sha": named, "arp_tha": named}
 
 
 def _discovery_as(name: str, mac: int, other: int) -> Iterator[Named]:
