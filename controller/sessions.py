@@ -169,8 +169,10 @@ class ChassisSession:
 
     def _await_flows(self) -> None:
         """Look again once the switch has its flows: the tunnel ports may wait for that."""
+        if self._leaving is not None:
+            return  # its session is closed, or about to be
         known = self._state.chassis.get(self._row.chassis.name)
-        if known is not None and known.applied < 0 and self._leaving is None:
+        if known is not None and known.applied < 0:
             hub.spawn_after(FLOWS_S, self._await_flows)
             return
         self._awaited = False

@@ -68,18 +68,6 @@ def test_provisioned_as_documented_and_idempotent(lab: Lab) -> None:
     assert vsctl(lab, "h1", "get", "open_vswitch", ".", "next_cfg") == before
 
 
-def test_the_tunnel_ports_of_an_earlier_version_change_when_the_flows_have(lab: Lab) -> None:
-    """Those had the VTEP's address themselves, and flows that did not say it."""
-    with lab.pinging("web1", "web2", 0.01) as there:
-        lab.stop_controller()
-        for port in ("overlay-vxlan", "overlay-gre"):
-            vsctl(lab, "h1", "set", "interface", port, "options:local_ip=192.0.2.1")
-        lab.start_controller()
-        eventually(lambda: "local_ip=flow" in vsctl(lab, "h1", "get", "interface", "overlay-gre", "options"))
-        settle(lab)
-    assert there().lost == 0
-
-
 def test_unplug_and_plug_with_ovs_vsctl(lab: Lab) -> None:
     assert reaches(lab, "web1", "web2")
     lab.unplug("web2")
@@ -232,3 +220,15 @@ def test_a_port_that_is_declared_with_another_mac(lab: Lab) -> None:
     eventually(lambda: where(lab, vm.name) == (None, False))
     lab.plug(vm.name)
     eventually(lambda: where(lab, vm.name) == (vm.chassis, True))
+
+
+def test_the_tunnel_ports_of_an_earlier_version_change_when_the_flows_have(lab: Lab) -> None:
+    """Those had the VTEP's address themselves, and flows that did not say it."""
+    with lab.pinging("web1", "web2", 0.01) as there:
+        lab.stop_controller()
+        for port in ("overlay-vxlan", "overlay-gre"):
+            vsctl(lab, "h1", "set", "interface", port, "options:local_ip=192.0.2.1")
+        lab.start_controller()
+        eventually(lambda: "local_ip=flow" in vsctl(lab, "h1", "get", "interface", "overlay-gre", "options"))
+        settle(lab)
+    assert there().lost == 0
