@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -171,10 +172,13 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _test(argv: list[str]) -> int:
-    """The tests; all of them, a file in each of two processes: most of their time is waiting."""
+    """The tests; all of them, a file in each of two processes, and by themselves those that measure."""
     os.chdir(PROJECT)
-    argv = argv or ["-n", "2", "--dist", "loadfile"]
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *argv])
+    pytest = [sys.executable, "-m", "pytest"]
+    if argv:
+        os.execv(sys.executable, [*pytest, *argv])
+    runs = (["-n", "2", "--dist", "loadfile", "-m", "not alone"], ["-m", "alone"])
+    return max(subprocess.run([*pytest, *options], check=False).returncode for options in runs)
 
 
 def _told(verb: str, argv: list[str]) -> int:

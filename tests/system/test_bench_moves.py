@@ -16,7 +16,7 @@ from topologies import bench_moves, gaps, namespaces, state
 from topologies.bench_moves import Contender
 from topologies.gaps import Record
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SLACK = 0.3
 """Seconds in which a machine that is busy may lose or delay what the fabric did not."""

@@ -11,7 +11,7 @@ from topologies.faults import run
 from topologies.faults.cases import CASES, Case
 from topologies.faults.ground import Ground, NotHealed
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 CORE = ("F2", "F19")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,28 +45,35 @@ def left_of(tmp_path: Path) -> list[str]:
     return found
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a short name: a node's directory has sockets in it, and a socket's path has 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="mn") as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize("name", TOPOLOGIES)
-def test_the_script_tests_itself(name: str, tmp_path: Path) -> None:
-    done = run(sys.executable, f"{PROJECT}/topologies/mininet_{name}.py", "--test", tmp_path=tmp_path)
+def test_the_script_tests_itself(name: str, short_path: Path) -> None:
+    done = run(sys.executable, f"{PROJECT}/topologies/mininet_{name}.py", "--test", tmp_path=short_path)
     assert done.returncode == 0, done.stdout
     assert "as it should be" in done.stdout
-    assert left_of(tmp_path) == []
+    assert left_of(short_path) == []
 
 
-def test_any_python_will_do(tmp_path: Path) -> None:
+def test_any_python_will_do(short_path: Path) -> None:
     """Who types `python3` gets the machine's; the script goes on in the project's own."""
     script = f"{PROJECT}/topologies/mininet_two_chassis.py"
-    done = run("/usr/bin/python3", script, "--help", tmp_path=tmp_path)
+    done = run("/usr/bin/python3", script, "--help", tmp_path=short_path)
     assert "--test" in done.stdout
 
 
-def test_mn_loads_it(tmp_path: Path) -> None:
+def test_mn_loads_it(short_path: Path) -> None:
     custom = f"{PROJECT}/topologies/mininet_two_chassis.py"
     argv = [f"{SCRIPTS}/mn", "--custom", custom, "--topo", "two_chassis", "--controller", "none"]
-    done = run(sys.executable, *argv, "--test", "pingall", tmp_path=tmp_path)
+    done = run(sys.executable, *argv, "--test", "pingall", tmp_path=short_path)
     assert "web1 -> web2" in done.stdout
     assert "as it should be" in done.stdout
-    assert left_of(tmp_path) == []
+    assert left_of(short_path) == []
 
 
 DAMAGED = """
@@ -85,24 +94,24 @@ finally:
 """
 
 
-def test_pingall_finds_what_is_wrong(tmp_path: Path) -> None:
-    done = run(sys.executable, "-c", DAMAGED, tmp_path=tmp_path)
+def test_pingall_finds_what_is_wrong(short_path: Path) -> None:
+    done = run(sys.executable, "-c", DAMAGED, tmp_path=short_path)
     assert done.returncode == 0, done.stdout
     (verdict,) = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
     assert "web1 (red) reaches db2 (blue)" in verdict
     assert "web1 does not reach web3" in verdict
     assert "db1" not in verdict
-    assert left_of(tmp_path) == []
+    assert left_of(short_path) == []
 
 
-def test_a_network_that_cannot_be_finished_is_taken_down(tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_finished_is_taken_down(short_path: Path) -> None:
     program = (
         "import sys\n"
         "from topologies import controller, mininet_lab, two_chassis\n"
         "controller.overlayctl = lambda: ['false']\n"
         "sys.exit(mininet_lab.main(two_chassis.TOPOLOGY, ['--test']))"
     )
-    done = run(sys.executable, "-c", program, tmp_path=tmp_path)
+    done = run(sys.executable, "-c", program, tmp_path=short_path)
     assert done.returncode == 1, done.stdout
     assert "false chassis-add h1" in done.stdout
-    assert left_of(tmp_path) == []
+    assert left_of(short_path) == []

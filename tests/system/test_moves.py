@@ -13,7 +13,7 @@ from topologies import bench_moves, gaps
 from topologies.bench_moves import MOVER, PEER, Contender
 from topologies.lab import Lab
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 MOVES = 4
 GAP_MS = 50.0

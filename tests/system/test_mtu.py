@@ -274,6 +274,7 @@ def dropped(lab: Lab, port: str) -> int:
     return sum(row["packets"] for row in rows if row["reason"] == "drop-too-large" and row["port"] == port)
 
 
+@pytest.mark.alone
 def test_a_flood_of_them_hurts_nobody(four: Lab) -> None:
     """10000 a second for 5 s: the controller hardly notices, others get through and are answered, all are counted."""
     forget(four, "web1", "web4", "db1")

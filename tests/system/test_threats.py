@@ -319,6 +319,7 @@ def test_a_vm_can_not_forge_a_tunnel(lab: Lab) -> None:
     assert captured.seen(mark) == {}
 
 
+@pytest.mark.alone
 def test_a_port_that_floods_macs_takes_no_more_than_its_share(lab: Lab) -> None:
     """A thousand MACs a second from an undeclared port: at most the limit is learned, and others lose nothing.
 

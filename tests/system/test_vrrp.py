@@ -19,7 +19,7 @@ from topologies.namespaces import Background
 from topologies.topology import Topology, Vm
 from topologies.wiring import VM_NIC
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 VIP = "10.0.0.100"
 ID = 51
