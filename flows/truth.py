@@ -553,7 +553,7 @@ def _onward(  # noqa: PLR0911 - one return per case
     tells = _said(frame) == asked[1]
     probe = not _said(frame) or tells
     mine = any(_same(each, member) for each in segment.addresses.get(asked, ()))
-    if found is not None and ((tells and not mine) or (asked[0] == 6 and not _said(frame))):
+    if found is not None and (tells and not mine if asked[0] == 4 else not _said(frame)):
         # Who tells of itself, or asks whether its address is taken: the others, and who has it, are to hear that.
         return tuple(fates)
     if found is None and asked[0] == 6 and asked[1] >> 118 == 0xFE80 >> 6:
@@ -577,6 +577,9 @@ def _onward(  # noqa: PLR0911 - one return per case
     ]
     if asked[0] == 6 and not (frame.get("nd_sll", 0) and group):
         return tuple(fates)
+    if tells and not mine:
+        # No host solicits from the address that it asks for: it may be answered as anybody, or be heard by all.
+        return (*answers, *fates)
     return tuple(answers) if group and not mine and found not in own else (*answers, *fates)
 
 

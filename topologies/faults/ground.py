@@ -20,10 +20,6 @@ class NotHealed(Exception):
     """What was to come true did not; the text says what."""
 
 
-class NotTried(Exception):
-    """It can't be tried on this machine; the text says why."""
-
-
 class Ground:
     """A lab in which something is about to break. `healed_s` is how long it took, where that was asked."""
 
