@@ -98,13 +98,12 @@ def _crashed(ground: Ground, chance: random.Random) -> None:
     lab = ground.lab
     for number in range(EXTRAS):
         lab.overlayctl("port-add", f"x{number}", "--net", "red" if number % 2 else "blue", "--ip", f"10.0.1.{number}")
-    steps = {True: _plug_extras, False: _unplug_extras}
     wanted: dict[bool, dict[str, list[str]]] = {}
     count = lab.directory / "messages"
     sent = {}
     for there in (True, False, True, False):
         lab.stop_controller(signal.SIGKILL)
-        steps[there](ground)
+        _set_extras(ground, there)
         lab.start_controller("topologies.faults.crashing", environment={CRASH: f"0 {count}"})
         ground.until(ground.ready, 30, "ready")
         ground.settle()
@@ -112,12 +111,11 @@ def _crashed(ground: Ground, chance: random.Random) -> None:
         found = ground.all_flows()
         if wanted.setdefault(there, found) != found:
             raise NotHealed("the same state has two sets of flows")
-    tried = 0
-    for _ in range(CRASHES):
-        there = bool(tried % 2 == 0)
+    for number in range(CRASHES):
+        there = number % 2 == 0
         at = chance.randrange(1, sent[there])
         lab.stop_controller(signal.SIGKILL)
-        steps[there](ground)
+        _set_extras(ground, there)
         lab.start_controller("topologies.faults.crashing", environment={CRASH: f"{at} {count}"}, awaited=False)
         ground.until(lambda: not lab.controller_runs(), 30, f"dead at message {at}")
         began = time.monotonic()
@@ -126,26 +124,18 @@ def _crashed(ground: Ground, chance: random.Random) -> None:
         ground.settle()
         if ground.all_flows() != wanted[there]:
             raise NotHealed(f"after a crash at message {at} of {sent[there]} flows are others than without")
-        tried += 1
-    ground.remark(f"{tried} crashes, each before one of {max(sent.values())} messages")
+    ground.remark(f"{CRASHES} crashes, each before one of {max(sent.values())} messages")
 
 
-def _plug_extras(ground: Ground) -> None:
-    for host in ("h1", "h2", "h3"):
+def _set_extras(ground: Ground, there: bool) -> None:
+    """Plug the extra ports in, or out, an `ovs-vsctl` for each chassis."""
+    for place, host in enumerate(("h1", "h2", "h3")):
         words: list[str] = []
-        for number in range(EXTRAS):
-            if number % 3 == int(host[1]) - 1:
-                words += ["--", "add-port", "br-int", f"x{number}", "--", "set", "interface", f"x{number}"]
-                words += ["type=internal", f"ofport_request={100 + number}", f"external_ids:iface-id=x{number}"]
-        ground.lab.run(host, "ovs-vsctl", *words[1:])
-
-
-def _unplug_extras(ground: Ground) -> None:
-    for host in ("h1", "h2", "h3"):
-        words: list[str] = []
-        for number in range(EXTRAS):
-            if number % 3 == int(host[1]) - 1:
-                words += ["--", "del-port", "br-int", f"x{number}"]
+        for number in range(place, EXTRAS, 3):
+            words += ["--", "add-port" if there else "del-port", "br-int", f"x{number}"]
+            if there:
+                words += ["--", "set", "interface", f"x{number}", "type=internal"]
+                words += [f"ofport_request={100 + number}", f"external_ids:iface-id=x{number}"]
         ground.lab.run(host, "ovs-vsctl", *words[1:])
 
 
