@@ -57,6 +57,8 @@ _READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPA
 ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
 
 
+_STALE: Final = f"type {ofproto_v1_4.OFPET_ROLE_REQUEST_FAILED} code {ofproto_v1_4.OFPRRFC_STALE}"
+_IS_SLAVE: Final = f"type {ofproto_v1_4.OFPET_BAD_REQUEST} code {ofproto_v1_4.OFPBRC_IS_SLAVE}"
 _NO_METERS: Final = MeterPlan()
 
 
@@ -64,19 +66,71 @@ class ChannelError(Exception):
     """The switch did not answer, or is gone."""
 
 
+class DemotedError(ChannelError):
+    """Another controller is the switch's master."""
+
+
+class StaleError(ChannelError):
+    """The switch has seen a later generation of masters: `generation`."""
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(f"the switch has seen generation {generation}")
+        self.generation = generation
+
+
+Role = tuple[int, int]
+"""A role (OpenFlow 1.4, `OFPCR_ROLE_...`) and the generation for which it was asked."""
+MASTER: Final = ofproto_v1_4.OFPCR_ROLE_MASTER
+SLAVE: Final = ofproto_v1_4.OFPCR_ROLE_SLAVE
+
+
 class Channel:
-    """The connection to one switch, from its handshake to its end."""
+    """The connection to one switch, from its handshake to its end. `role` is what we are there, None while unknown."""
 
     def __init__(self, datapath: Any) -> None:
         self._datapath = datapath
         self._replies: dict[int, hub.Queue] = {}
         self._refused: dict[int, str] = {}
+        self._watched = False
+        self._demoted = False
+        self.role: Role | None = None
+
+    def take_role(self, role: Role) -> None:
+        """Ask to be master or slave (section 6.3.6). Raises StaleError, ChannelError."""
+        kind, generation = role
+        try:
+            self._ask_role(kind, generation)
+        except ChannelError as error:
+            if str(error) != _STALE:
+                raise
+            seen = self._ask_role(ofproto_v1_4.OFPCR_ROLE_NOCHANGE, 0)
+            raise StaleError(seen) from None
+        self.role, self._demoted = role, False
+
+    def demoted(self) -> None:
+        """The switch has told that another controller is its master now."""
+        self.role, self._demoted = None, True
+
+    def _ask_role(self, kind: int, generation: int) -> int:
+        """The generation that the switch has seen then."""
+        xid, replies = self._expect()
+        try:
+            request = ofproto_v1_4_parser.OFPRoleRequest(self._datapath, kind, generation)
+            request.set_xid(xid)
+            request.serialize()
+            self._send(bytes(request.buf))
+            return int(self._wait(replies).generation_id)
+        finally:
+            del self._replies[xid]
 
     def watch(self) -> None:
         """Ask to be told when somebody else changes a flow, but for those that the switch learns. Raises ChannelError.
 
         What it then tells comes as messages that answer nothing.
         """
+        if self._watched:
+            return
+        self._watched = True
         tables = [table.id for table in PIPELINE if table.id not in LEARNED_TABLES]
         for _ in self._ask(lambda xid: wire.flow_monitor_request(xid, tables)):
             pass
@@ -173,6 +227,8 @@ class Channel:
         """Take an error message."""
         reason = f"type {message.type} code {message.code}"
         self._refused[message.xid] = reason
+        if reason == _IS_SLAVE:
+            self.demoted()
         waiting = self._replies.get(message.xid)
         if waiting is not None:
             waiting.put(ChannelError(reason))
@@ -202,6 +258,8 @@ class Channel:
             self._wait(replies)
         finally:
             del self._replies[xid]
+        if self._demoted:
+            raise DemotedError("another controller is master of the switch")
         return {xids[xid]: reason for xid, reason in self._refused.items() if xid in xids}
 
     def _ask(self, request: Callable[[int], bytes]) -> Iterable[Any]:

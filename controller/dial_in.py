@@ -70,8 +70,11 @@ class DialIn:
             asking = rpc.Connection(connection, f"tcp:{address}", "Open_vSwitch")
             pending = self._ask(asking, address, certified)
             name = pending.name
-            while not self._declared(name):
-                if self._state.pending.get(name) != pending:
+            while not (self._declared(name) and self._state.shares.mine(name)):
+                if self._declared(name):
+                    self._state.unpend(name)
+                    self._state.shares.reach(name, True)  # another controller has it, to which it may not have dialled
+                elif self._state.pending.get(name) != pending:
                     LOG.info("%s: dialled in from %s and is pending: overlayctl chassis-accept %s", name, address, name)
                     self._state.pend(pending)
                 hub.sleep(LOOK_S / 4)
@@ -83,6 +86,7 @@ class DialIn:
             LOG.warning("%s dialled in from %s: %s", name or "somebody", address, error)
             if name:
                 self._state.unpend(name)
+                self._state.shares.reach(name, False)
             connection.close()
         finally:
             self._open[address] -= 1

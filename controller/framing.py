@@ -7,6 +7,7 @@ hello and a packet-in are written anew, and a list of ports, which nobody looks 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct, error
 from typing import Final
 
@@ -19,6 +20,8 @@ FEATURES_REPLY: Final = 6
 PACKET_IN: Final = 10
 MULTIPART_REPLY: Final = 19
 BARRIER_REPLY: Final = 21
+ROLE_REPLY: Final = 25
+ROLE_STATUS: Final = 30
 """Message types (OpenFlow 1.4, section 7.1)."""
 NEWEST: Final = 0x06
 MULTIPART_FLOW: Final = 1
@@ -34,6 +37,8 @@ _KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010A04: 4, 0x00
 in_port, metadata, tunnel_id; and of a packet that is too large how large it may be (reg5), and its tag (reg6).
 """
 
+ROLE: Final = 24
+"""Bytes of a role reply, and of a role status without properties."""
 _ABBREVIATED: Final = 4
 """OFPFME_ABBREV, the update that follows a flow mod of our own (section 7.3.5.17.2)."""
 _HEADER: Final = Struct("!BBHI")
@@ -97,11 +102,9 @@ class Framing:
             return _error(message)
         if not self.admitted:
             return self._early(kind, message)
-        if kind == PACKET_IN:
-            return _packet_in(message)
-        if kind == MULTIPART_REPLY:
-            return _multipart(message)
-        return message if kind == BARRIER_REPLY and len(message) == _HEADER.size else b""
+        if kind == BARRIER_REPLY:
+            return message if len(message) == _HEADER.size else b""
+        return _READ[kind](message) if kind in _READ else b""
 
     def _early(self, kind: int, message: bytes) -> bytes:
         """The same before the switch is admitted: a hello and a features reply, and one of each, ever.
@@ -151,6 +154,14 @@ def _error(message: bytes) -> bytes:
     return message if kind != 0xFFFF else b""
 
 
+def _role(message: bytes) -> bytes:
+    """Without the properties of a role status, which nobody looks at (sections 7.3.9 and 7.4.4)."""
+    if len(message) < ROLE:
+        raise MalformedError(f"a message about a role of {len(message)} bytes, and not {ROLE}")
+    version, kind, _, xid = _HEADER.unpack_from(message)
+    return _HEADER.pack(version, kind, ROLE, xid) + message[8:ROLE]
+
+
 def _packet_in(message: bytes) -> bytes:
     """With those fields of its match that are used; b'' where it does not say the port (section 7.4.1)."""
     kind, size = _PAIR.unpack_from(message, _PACKET_IN_MATCH)
@@ -195,3 +206,12 @@ def _multipart(message: bytes) -> bytes:
         others = others or _PAIR.unpack_from(message, place)[1] != _ABBREVIATED
         place += size
     return message if others else b""  # of our own flow mods we know
+
+
+_READ: Final[dict[int, Callable[[bytes], bytes]]] = {
+    PACKET_IN: _packet_in,
+    MULTIPART_REPLY: _multipart,
+    ROLE_REPLY: _role,
+    ROLE_STATUS: _role,
+}
+"""What makes a message of a kind safe, once the switch is admitted."""

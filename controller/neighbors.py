@@ -184,6 +184,24 @@ class Neighbors:
             silent = -self.age / 4 * number / len(ordered)
             self._put(key, _Learned(neighbor, silent, since=seen.get(key, 0)))
 
+    def adopt(self, before: Iterable[Neighbor], now: Iterable[Neighbor], seen: Mapping[Address, int]) -> None:
+        """What other controllers have learned on chassis of theirs, as it was and is written down.
+
+        Who moves to a chassis of theirs is theirs from the moment that they write it down; one that has moved here
+        since then is ours, and will be written down so.
+        """
+        was = {(neighbor.network, neighbor.ip): neighbor for neighbor in before}
+        theirs = {(neighbor.network, neighbor.ip): neighbor for neighbor in now}
+        for key in was.keys() - theirs.keys():
+            if key in self._learned and self._learned[key].neighbor == was[key]:
+                self._drop(key)
+        for key, neighbor in theirs.items():
+            known = self._learned.get(key)
+            if known is None or (known.neighbor != neighbor and was.get(key) != neighbor):
+                self._put(key, _Learned(neighbor, since=seen.get(key, 0)))
+            elif known.neighbor == neighbor:
+                known.since = seen.get(key, known.since)
+
     def keep(self, bindings: Iterable[Binding]) -> None:
         """Forget what was learned elsewhere than at these."""
         places = {place(binding) for binding in bindings}

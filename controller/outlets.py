@@ -17,6 +17,8 @@ class OpenOutlets:
     """The store. `last` are the interfaces that outlets were at when the controller last wrote that down."""
 
     last: tuple[Exit, ...] = ()
+    follows: bool = False
+    """Whether another controller decides; then what is open is what that one says."""
     _since: dict[Outlet, int | None] = field(default_factory=dict)
     """From which version of the overlay on an outlet is not in it any more; None while it is, or is to be."""
     _noted: set[Outlet] = field(default_factory=set)
@@ -29,14 +31,25 @@ class OpenOutlets:
         self._since = {outlet: None for outlet, _ in pairs}
         self._noted = {outlet for outlet, _ in pairs}
 
+    def resume(self, published: Mapping[Outlet, bool]) -> None:
+        """What stands in the overlay database: it is open, or (False) about to be closed."""
+        self._since = {outlet: None if open_ else 0 for outlet, open_ in published.items()}
+        self._noted = {outlet for outlet, open_ in published.items() if open_}
+
+    def published(self) -> dict[Outlet, bool]:
+        """What is to stand there."""
+        return {outlet: since is None for outlet, since in self._since.items()}
+
     def known(self, stuck: Mapping[str, str]) -> Outlets:
         """What is known of them; `stuck` says of a chassis why it can't be told anything."""
         return Outlets(frozenset(self._since), frozenset(self._noted), stuck)
 
     def keep(self, bound: Collection[Outlet], opening: Collection[Outlet], version: int) -> bool:
         """What the overlay of that version has; whether anything is to be written down."""
-        new = set(opening) - self._since.keys()
         self._bound = frozenset(bound)
+        if self.follows:
+            return False
+        new = set(opening) - self._since.keys()
         for outlet in (*bound, *opening):
             self._since[outlet] = None
         for outlet, since in self._since.items():
@@ -52,7 +65,7 @@ class OpenOutlets:
 
     def confirm(self, chassis: str, version: int) -> bool:
         """A switch has the flows of that version and no others; whether an outlet is closed now."""
-        return self._close(
+        return not self.follows and self._close(
             outlet
             for outlet, since in self._since.items()
             if outlet.chassis == chassis and since is not None and since <= version
@@ -60,7 +73,7 @@ class OpenOutlets:
 
     def leave(self, chassis: str) -> bool:
         """A chassis has left the overlay, or is as good as gone; whether an outlet is closed now."""
-        return self._close(outlet for outlet in self._since if outlet.chassis == chassis)
+        return not self.follows and self._close(outlet for outlet in self._since if outlet.chassis == chassis)
 
     def at(self, chassis: str) -> frozenset[Outlet]:
         """Those of a chassis."""

@@ -1,6 +1,7 @@
 """The Ryu application, started with `ryu-manager overlay_app`: handlers only, and what they wake.
 
-Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`); none is needed.
+Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`, `OVERLAY_NAME`,
+`OVERLAY_OPENFLOW`); none is needed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import socket
 import sys
 import traceback
+import uuid
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
@@ -29,6 +31,7 @@ from controller.listener import Contexts, Listener, handshake
 from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
 from controller.sessions import ChassisSession, OverlaySession
+from controller.shares import Shares
 from controller.state import State
 from flows.flow import Output, kind_of
 from flows.tables import IN_TAG, LIMIT, Kind
@@ -53,17 +56,17 @@ class OverlayApp(app_manager.RyuApp):
         self.CONF.set_default("echo_request_interval", 3.0)
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
         timed_log()
-        self._state = State(changed=self._changed, noted=self._noted)
+        self._contexts = contexts()
+        self._listens = openflow_ports(self.CONF, self._contexts is not None)
+        self._state = State(self._changed, self._noted, shares=shares(self._listens))
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
         self._answered = too_large.Answered()
         self._server: embedded.EmbeddedServer | None = None
-        self._contexts = contexts()
-        self._listens = openflow_ports(self.CONF, self._contexts is not None)
         database = self._database()
         self._listen_for_switches()
-        self._overlay = OverlaySession(database, self._state)
+        self._overlay = OverlaySession(database, self._state, self._listens)
         spawn(self._overlay.run)
         self._listen_for_chassis()
 
@@ -158,8 +161,9 @@ class OverlayApp(app_manager.RyuApp):
         # Packets wait for flows; nobody waits for anything else.
         for reconciler in self._reconcilers.values():
             reconciler.wake()
+        shares = self._state.shares
         for name, session in list(self._sessions.items()):
-            if name not in rows or rows[name].remote != session.remote:
+            if name not in rows or rows[name].remote != session.remote or not shares.mine(name):
                 session.leave(withdrawing=name not in rows)
                 del self._sessions[name]
         for name, row in rows.items():
@@ -167,11 +171,11 @@ class OverlayApp(app_manager.RyuApp):
                 self._reconcilers[name] = Reconciler(name, self._state, self._reconcilers)
                 self._reconcilers[name].wake()
                 spawn(self._reconcilers[name].run)
+            self._state.chassis[name].datapath_id = datapath_id(name)
             if name in self._sessions:
                 self._sessions[name].declare(row)
-            else:
+            elif shares.mine(name):
                 self._sessions[name] = ChassisSession(row, self._state, self._listens)
-                self._state.chassis[name].datapath_id = datapath_id(name)
                 spawn(self._sessions[name].run)
         self._noted()
 
@@ -205,6 +209,7 @@ class OverlayApp(app_manager.RyuApp):
             ofp_event.EventOFPMeterConfigStatsReply,
             ofp_event.EventOFPFlowMonitorReply,
             ofp_event.EventOFPBarrierReply,
+            ofp_event.EventOFPRoleReply,
         ],
         MAIN_DISPATCHER,
     )
@@ -216,6 +221,12 @@ class OverlayApp(app_manager.RyuApp):
             self._reconcilers[name].suspect()
         else:
             channel.on_reply(event.msg)
+
+    @set_ev_cls(ofp_event.EventOFPRoleStatus, MAIN_DISPATCHER)
+    def _on_role(self, event: Any) -> None:
+        name, channel = self._channels.get(event.msg.datapath, (None, None))
+        if name is not None and channel is not None:
+            self._reconcilers[name].demote(channel)
 
     @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
     def _on_error(self, event: Any) -> None:
@@ -242,6 +253,16 @@ class OverlayApp(app_manager.RyuApp):
         if told is not None and self._answered.may(name, ofport, frame, monotonic()):
             with contextlib.suppress(ChannelError):
                 channel.send_packet(told, [Output(ofport)])
+
+
+def shares(listens: Listens) -> Shares:
+    """Who we are among the controllers of an overlay. Ends the process when what was said of that is no good."""
+    try:
+        name = paths.controller_name(str(listens.secure or listens.plain))
+        found = Shares(name, str(uuid.uuid4()), paths.openflow_target())
+    except ValueError as error:
+        sys.exit(f"overlay_app: {error}")
+    return found
 
 
 def contexts() -> Contexts | None:

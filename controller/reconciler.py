@@ -14,7 +14,7 @@ from typing import Final
 from ryu.lib import hub
 
 from controller.announce import Announcements, inside
-from controller.channel import Channel, ChannelError
+from controller.channel import MASTER, SLAVE, Channel, ChannelError, DemotedError, StaleError
 from controller.drops import drops
 from controller.installed import REREAD_S, Installed
 from controller.neighbors import delivery
@@ -68,9 +68,17 @@ class Reconciler:
         if self._channel is not None:
             self._channel.close()
             self._channel.on_end()
-        self._channel, self._installed = channel, Installed(self.chassis, channel)
+        self._channel, self._installed = channel, None
         self._warmed, self._warm_until = frozenset(), {}
         self.wake()
+
+    def demote(self, channel: Channel) -> None:
+        """The switch has told that another controller is its master now."""
+        channel.demoted()
+        if channel is self._channel:
+            LOG.info("%s: another controller is master of its switch", self.chassis)
+            self._installed = None
+            self.wake()
 
     def detach(self, channel: Channel) -> bool:
         """Drop the connection if it is the present one; whether it was."""
@@ -92,15 +100,44 @@ class Reconciler:
                 self._listen()
             if self._installed is not None and monotonic() >= self._installed.due():
                 self._read_again(self._installed)
-            channel, installed = self._channel, self._installed
-            if channel is None or installed is None:
+            channel = self._channel
+            if channel is None:
                 continue
             try:
-                self._reconcile(channel, installed)
+                installed = self._hold(channel)
+                if installed is not None:
+                    self._reconcile(channel, installed)
+            except DemotedError:
+                self._installed = None
             except ChannelError as error:
                 LOG.warning("%s: %s", self.chassis, error)
                 if channel is self._channel:
                     channel.close()
+
+    def _hold(self, channel: Channel) -> Installed | None:
+        """Be master of the switch where the chassis is ours, else slave; what it has installed, None where we are none.
+
+        Raises ChannelError.
+        """
+        state = self._state
+        if state.declared is None:
+            return None
+        mine, generation = state.shares.mine(self.chassis), state.shares.generation(self.chassis)
+        role = (MASTER if mine else SLAVE, generation)
+        if channel.role != role:
+            self._installed = None
+            try:
+                channel.take_role(role)
+            except StaleError as error:
+                if mine:
+                    LOG.warning("%s: %s, ours is %d", self.chassis, error, generation)
+                    state.outrun(self.chassis, error.generation)
+                channel.role = None if mine else role
+                return None
+            if mine:
+                self._installed = Installed(self.chassis, channel)
+                self._warmed, self._warm_until = frozenset(), {}
+        return self._installed if mine and channel is self._channel else None
 
     def _read_again(self, installed: Installed) -> None:
         """Look for what somebody else changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controller.together import tell
 from flows.bind import Place
 from flows.compile.view import known_neighbors, sought, unreachable_pairs
 from flows.model import Binding, Network, Plug, UnknownNeighbor
@@ -19,6 +20,7 @@ def report(state: State, now: float, clock: float) -> Status:
     """The status of a moment: `now` in seconds of a clock that only rises, `clock` in seconds since 1970."""
     declared = state.declared.chassis if state.declared is not None else {}
     asked = frozenset(name for name, known in state.chassis.items() if known.plugged is not None)
+    leads = state.shares.leads
     return Status(
         _chassis(state),
         _bindings(state),
@@ -30,9 +32,13 @@ def report(state: State, now: float, clock: float) -> Status:
         tuple(state.pending[name] for name in sorted(state.pending)),
         frozenset(name for name, row in declared.items() if row.takes_over and _is_ours(state, name)),
         beyond(state.read, state.marks()) if state.complete and state.read and state.read.accepted else None,
-        networks=_networks(state),
+        networks=_networks(state) if leads else {},
         drops=_drops(state),
         seen=state.neighbors.seen(now, clock),
+        outlets=state.outlets.published(),
+        told=tell(state, now),
+        foreign=frozenset(name for name, known in state.chassis.items() if known.foreign),
+        leads=leads,
     )
 
 
@@ -45,9 +51,11 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
             unreachable.setdefault(here, []).append(text)
     chassis = {}
     for name, known in state.chassis.items():
+        if known.foreign:
+            continue
         error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
         installed = min(known.cur_cfg, known.provisioned_cfg)
-        if not (state.outlets.settled(name) and state.vteps.settled()):
+        if not (state.outlets.settled(name) and _vteps_settled(state)):
             installed = max(0, min(installed, state.nb_cfg - 1))
         datapath = known.plugged.datapath_type if known.plugged is not None else ""
         word = "error" if error and known.state == "ready" else known.state
@@ -55,6 +63,13 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
     for name, why in (state.read.unusable if state.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
+
+
+def _vteps_settled(state: State) -> bool:
+    """Whether no chassis has VTEPs that are to go, or to be used."""
+    if state.shares.leads or state.declared is None:
+        return state.vteps.settled()
+    return not any(each.besides for each in state.overlay.chassis.values())
 
 
 def _bindings(state: State) -> dict[tuple[str, str, int], BindingStatus]:

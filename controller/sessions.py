@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
+from ipaddress import ip_address
 from json import loads
 from time import monotonic, time
 from typing import Final
@@ -17,14 +18,13 @@ from ovs.db.idl import Idl, Transaction
 from ryu.lib import hub
 
 from controller.state import State
-from ovsdb import marks, rights, snapshot, status, vswitch
+from controller.together import tell
+from ovsdb import marks, rights, shared, snapshot, status, vswitch
 from ovsdb.provision import Listens, Wanted, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
 
 LOG: Final = logging.getLogger("overlay.sessions")
-LOCK: Final = "overlay_controller"
-"""The lock in the overlay database that one controller has; another stands by."""
 NOT_READ: Final = ("Change",)
 """Tables of the overlay database that are of no concern here, and may be long."""
 WITHDRAWN_S: Final = 5.0
@@ -35,6 +35,8 @@ LATER_S: Final = 0.05
 """Seconds after which chassis are told what is in no hurry."""
 FLOWS_S: Final = 1.0
 """Seconds between two looks whether a switch has its flows."""
+WRITE_S: Final = 5.0
+"""Seconds after which status is written even if nothing is known to be new of it."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -42,11 +44,12 @@ MARK_S: Final = 30.0
 class OverlaySession:
     """The session with the overlay database: declarations in, status out."""
 
-    def __init__(self, remote: str, state: State) -> None:
+    def __init__(self, remote: str, state: State, listens: Listens) -> None:
         schema = loads(files("ovsdb").joinpath("overlay.ovsschema").read_text())
         for table in NOT_READ:
             del schema["tables"][table]
-        self._session = Session(remote, schema, LOCK)
+        self._session = Session(remote, schema)
+        self._listens = listens
         self._ports = snapshot.PortCache()
         self._session.tell(self._ports.stale)
         self._state = state
@@ -54,6 +57,9 @@ class OverlaySession:
         self._problems: dict[tuple[str, str, int], str] = {}
         self._refused = ""
         self._later = False
+        self._ours: frozenset[str] = frozenset()
+        self._wanted = False
+        self._written_at = 0.0
 
     def wake(self) -> None:
         """There may be status to write. It comes in bunches, and flows go before it."""
@@ -62,24 +68,32 @@ class OverlaySession:
             hub.spawn_after(STATUS_S, self._wake_later)
 
     def _wake_later(self) -> None:
-        self._later = False
+        self._later, self._wanted = False, True
         self._session.wake()
 
     def run(self) -> None:
         """The loop; never returns."""
-        session = self._session
+        session, shares = self._session, self._state.shares
         while True:
             changed = session.run()
-            self._state.current = session.in_sync and session.has_lock
-            contended = session.in_sync and session.idl.is_lock_contended
-            self._say(session.fault or ("another controller serves it; standing by" if contended else "connected"))
-            if contended and self._state.declared is not None:
-                raise RuntimeError("another controller took the overlay database over while it could not be reached")
-            if session.in_sync and session.has_lock:
+            self._state.current = session.in_sync
+            self._say(session.fault or "connected")
+            if session.in_sync:
+                shares.openflow = shares.openflow or self._openflow()
                 if changed or self._state.declared is None:
                     self._read()
-                self._write()
-            session.block()
+                if changed or self._wanted or monotonic() >= self._written_at + WRITE_S:
+                    self._write()
+                else:
+                    self._beat()
+            session.block(shares.pause(monotonic()))
+
+    def _openflow(self) -> str:
+        """Where switches are likely to reach us: at the address that the database does, unless that is this host's."""
+        address = self._session.local_address
+        if address is None or ip_address(address.partition("%")[0]).is_loopback:
+            return ""
+        return controller_target(None, address, self._listens, secure=self._listens.secure is not None)
 
     def _say(self, how: str) -> None:
         if how != self._told:
@@ -92,26 +106,60 @@ class OverlaySession:
         declared = snapshot.declared(idl, self._ports)
         for fault in declared.faults:
             LOG.error("overlay database: %s", fault)
-        self._state.declare(declared, snapshot.last_known(idl))
+        now = shared.read(idl)
+        self._tell_shares(now)
+        # Reading all bindings takes long, and only those of others matter once we have begun.
+        last = snapshot.last_known(idl) if self._state.stands_in_after(now) else None
+        self._state.declare(declared, last, now)
+
+    def _tell_shares(self, now: shared.Shared) -> None:
+        """Log what has become ours, or another controller's."""
+        ours = frozenset(name for name, share in now.chassis.items() if share.owner == self._state.shares.name)
+        for name in sorted(ours - self._ours):
+            LOG.info("%s: ours now", name)
+        for name in sorted(self._ours - ours):
+            if name in now.chassis:
+                LOG.warning("%s: another controller's now: %s", name, now.chassis[name].owner)
+        self._ours = ours
 
     def _write(self) -> None:
         said = replace(self._state.status(monotonic(), time()), heartbeat=int(time()))
+        self._wanted = False
         self._tell(said)
 
         def write(idl: Idl, transaction: Transaction) -> None:
+            if said.leads:
+                rights.write(idl, transaction)
             status.write(idl, transaction, said)
-            rights.write(idl, transaction)
 
         refused = ""
         try:
             if self._session.transact(write):
-                self._state.wrote(said)
+                self._written_at = monotonic()
+                self._state.wrote(said, self._written_at)
+            else:
+                self._wanted = True
         except TransactionError as error:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
         if refused and refused != self._refused:
             LOG.error("overlay database: status can't be written: %s", refused)
         self._refused = refused
+
+    def _beat(self) -> None:
+        """Write a sign of life, and what we take, where it is time for that."""
+        told = tell(self._state, monotonic())
+        if told is None:
+            return
+
+        def write(idl: Idl, transaction: Transaction) -> None:
+            shared.write(idl, transaction, told)
+
+        try:
+            if self._session.transact(write):
+                self._state.shares.wrote(told.row.beat, monotonic())
+        except TransactionError:
+            self._wanted = True  # and be told
 
     def _tell(self, said: status.Status) -> None:
         """Log what is newly wrong with a plug."""
@@ -221,6 +269,11 @@ class ChassisSession:
             self._tell((taken,) if taken else ())
             state.plug(name, Plugged(ours=False), self._problems)
             return
+        if marks.generation(plugged.owner) > state.shares.generation(name):
+            # Another controller has it: the database will say so. Or it has forgotten what the chassis remembers.
+            state.outrun(name, marks.generation(plugged.owner))
+            state.plug(name, plugged, self._problems)
+            return
         if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
             state.plug(name, plugged, self._problems)
             return
@@ -232,12 +285,12 @@ class ChassisSession:
             if state.version != before:
                 hub.sleep(0)  # flows first
         secure = row.dials_in or row.remote.startswith("ssl:")
-        target = controller_target(row.controller, session.local_address, self._listens, secure)
+        targets = self._targets(secure)
         try:
             marks_ = self._marks(plugged.mark)
             exits, mtus = state.exits_of(name), state.mtus_of(name)
             sourced = known is not None and known.applied >= 0
-            wanted = Wanted(state.at_present(row.chassis), target, row.datapath_type, marks_, exits, mtus, sourced)
+            wanted = Wanted(state.at_present(row.chassis), targets, row.datapath_type, marks_, exits, mtus, sourced)
             problems = self._provision(wanted)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
@@ -249,6 +302,16 @@ class ChassisSession:
         if session.idl.change_seqno != seen:
             plugged = snapshot.plugged(session.idl, name)
         state.plug(name, plugged, problems, done)
+
+    def _targets(self, secure: bool) -> dict[str, str]:
+        """Where its switch is to connect to, by the controller's name: to us and to every other one."""
+        shares = self._state.shares
+        if self._row.controller:
+            return {"": self._row.controller}
+        own = controller_target(None, self._session.local_address, self._listens, secure)
+        shares.openflow = shares.openflow or own
+        others = {name: row.openflow for name, row in shares.others().items() if row.openflow}
+        return others | {shares.name: shares.openflow if shares.named else own}
 
     def _provision(self, wanted: Wanted) -> tuple[str, ...]:
         """What stands in the way; not looked at again while neither what is wanted nor the database has changed."""
@@ -297,7 +360,11 @@ class ChassisSession:
         elif here != there:
             self._marked_at = monotonic()
         self._memory = memory
-        return {marks.KEY: str(here), **memory}
+        return {marks.KEY: str(here), **memory, **self._owner()}
+
+    def _owner(self) -> dict[str, str]:
+        shares = self._state.shares
+        return {marks.OWNER: f"{shares.generation(self._row.chassis.name)} {shares.name}"} if shares.shared else {}
 
     def _withdraw(self) -> None:
         name = self._row.chassis.name

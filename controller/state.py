@@ -14,13 +14,16 @@ from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, ques
 from controller.outlets import OpenOutlets
 from controller.packet_in import Seen
 from controller.report import report
+from controller.shares import Shares
 from controller.strange import Strange
-from controller.vteps import VtepChanges
+from controller.together import Together
+from controller.vteps import VtepChanges, as_told
 from flows.bind import Exit, Place, bind
 from flows.flow import Action
 from flows.model import Binding, Chassis, Encap, Overlay, Plug
 from flows.mtu import Carried, carried, network_mtu
 from ovsdb.marks import Mark
+from ovsdb.shared import Shared
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import Drop, Pending, Status
 from ovsdb.trust import objection
@@ -38,6 +41,9 @@ class State:
     acted on or not; `problems` is what is wrong with a plug, by its place, and `network_problems` why a network is not
     connected to its physical one; `since` the version at which each binding came, and `drops` each chassis' latest
     answer to a request for counters. `controller.report` says all that in the overlay database's words.
+
+    `shares` says which chassis are ours; of the others what is known is what their owners wrote down, and `together`
+    is how far they have come.
 
     `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
     still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
@@ -61,16 +67,38 @@ class State:
     _claims: Claims | None = None
     outlets: OpenOutlets = field(default_factory=OpenOutlets)
     vteps: VtepChanges = field(default_factory=VtepChanges)
+    shares: Shares = field(default_factory=Shares)
+    together: Together = field(default_factory=Together)
     since: dict[Binding, int] = field(default_factory=dict)
     drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
+    _connected: set[str] = field(default_factory=set)
+    """The chassis whose switches are connected to us, ours or not."""
+    _owners: dict[str, str] = field(default_factory=dict)
+    """Who had each chassis, for when its row is gone."""
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
 
     def __post_init__(self) -> None:
         self.strange = Strange(self.noted)
         self.neighbors = Neighbors(self.strange)
 
-    def declare(self, declared: Declared, last: LastKnown) -> None:
-        """Store what the overlay database says; `last` counts the first time only."""
+    def declare(self, declared: Declared, last: LastKnown | None = None, shared: Shared | None = None) -> None:
+        """Store what the overlay database says: what is declared, what controllers wrote down, and what they share.
+
+        `last` is needed the first time, and while it stands in for anything (`stands_in_after`).
+        """
+        led, before = self.shares.leads and self.together.begun, self._last
+        if shared is not None:
+            self.shares.take(shared)
+        self._declare(declared, last or LastKnown())
+        if shared is not None:
+            self._share(shared, last, led, before)
+
+    def stands_in_after(self, shared: Shared) -> bool:
+        """Whether what controllers wrote down stands in for anything, once these are their shares."""
+        theirs = any(share.owner != self.shares.name for share in shared.chassis.values())
+        return theirs or not self.together.begun or any(known.plugged is None for known in self.chassis.values())
+
+    def _declare(self, declared: Declared, last: LastKnown) -> None:
         self.read = declared
         if self.declared is None:
             self._last = last
@@ -84,6 +112,67 @@ class State:
         # At the start what is declared says at least which chassis there are, to be asked and left as they are.
         if not self.alarm or self.declared is None:
             self._accept(declared, anew=bool(alarmed))
+
+    def _share(self, shared: Shared, last: LastKnown | None, led: bool, before: LastKnown) -> None:
+        """Store what controllers say of themselves and of their chassis; `led`: we have led before."""
+        assert self.declared is not None
+        self.outlets.follows = not self.shares.leads
+        if self.shares.leads and not led:
+            self._begin_to_lead(shared, self.declared)
+        elif not self.shares.leads:
+            self.outlets.resume(shared.outlets)
+        moved = self._hand_over()
+        if last is not None:
+            self._last = last
+            was, now = (tuple(n for n in each.neighbors if not self.shares.mine(n.chassis)) for each in (before, last))
+            self.neighbors.adopt(was, now, last.seen)
+        self.together.take(self.shares, self.chassis)
+        self._complete()
+        self.derive(moved or self.shares.leads != led)
+        self.together.begun = True
+        self.together.heard(self.shares, self.version)
+        self._step()
+        self._complete()
+
+    def _begin_to_lead(self, shared: Shared, declared: Declared) -> None:
+        """Go on from where the one that led before had come."""
+        if shared.outlets:
+            self.outlets.resume(shared.outlets)
+        for name in {outlet.chassis for outlet in self.outlets.all()} - declared.chassis.keys():
+            self.outlets.leave(name)
+        self.vteps = VtepChanges()
+        present = {name: share.vteps for name, share in shared.chassis.items() if share.vteps is not None}
+        self.vteps.resume(present, {name: row.chassis for name, row in declared.chassis.items()}, self.version + 1)
+
+    def _hand_over(self) -> bool:
+        """Begin anew with chassis that have become ours, or another controller's; whether there are any."""
+        moved = False
+        for name, known in list(self.chassis.items()):
+            if known.foreign != (not self.shares.mine(name)):
+                self.chassis[name] = ChassisState(
+                    foreign=not known.foreign,
+                    inherited=known.foreign,
+                    datapath_id=known.datapath_id,
+                    connected=name in self._connected,
+                )
+                moved = True
+            if self.chassis[name].generation != self.shares.generation(name):
+                self.chassis[name].generation = self.shares.generation(name)
+                moved = True
+        return moved
+
+    def _step(self) -> None:
+        """Look whether what waits until every switch has something can go on."""
+        if not self.shares.leads:
+            return
+        closed = [self.outlets.confirm(name, known.applied) for name, known in self.chassis.items() if known.foreign]
+        closed += [self.outlets.leave(name) for name in self.together.withdrawn(self.shares)]
+        if self.vteps.confirm(self._oldest(), self.version + 1) or any(closed):
+            self.derive(anyway=True)
+
+    def _oldest(self) -> int:
+        """The version of the overlay that every switch which is connected has, or a later one."""
+        return min((each.applied for each in self.chassis.values() if each.connected), default=-1)
 
     def _consider(self) -> None:
         """Look whether what was read may be acted on. An objection stands until an operator overrules it.
@@ -120,7 +209,11 @@ class State:
         for name in declared.chassis:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
-            del self.chassis[name]
+            if self.chassis.pop(name).foreign:
+                self.together.withdrawn_by(name, self._owners.get(name, ""), self.version + 1)
+            else:
+                self.together.leaving[name] = self.version + 1
+        self._owners = {name: self.shares.share(name).owner for name in declared.chassis}
         if before is None:
             for name in {outlet.chassis for outlet in self.outlets.all()} - set(declared.chassis):
                 self.outlets.leave(name)
@@ -164,7 +257,10 @@ class State:
         self._complete()
 
     def _complete(self) -> None:
-        heard = self.declared is not None and all(k.plugged is not None or k.tried for k in self.chassis.values())
+        heard = self.declared is not None and all(
+            known.plugged is not None or known.tried or known.foreign or known.inherited
+            for known in self.chassis.values()
+        )
         if heard == self.complete:
             return
         self.complete = heard
@@ -181,7 +277,7 @@ class State:
 
         Of a trunk port `vni` says which of its networks the packet was in.
         """
-        if self.declared is None:
+        if self.declared is None or not self.shares.mine(chassis):
             return
         if self._claims is None:
             self._claims = Claims(self.declared.ports, self.overlay.bindings)
@@ -242,18 +338,33 @@ class State:
         gateways |= {outlet.physical for outlet in self.outlets.at(chassis)}
         return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
 
+    def outrun(self, chassis: str, generation: int) -> None:
+        """Store that a chassis of ours has seen a later generation of owners than ours."""
+        self.shares.outrun(chassis, generation)
+        self.noted()
+
     def at_present(self, chassis: Chassis) -> Chassis:
         """A chassis with the VTEPs that it is to have for the time being, while those that are declared change."""
-        return self.vteps.of(chassis)
+        present = self.shares.share(chassis.name).vteps
+        if self.shares.leads or present is None:
+            return self.vteps.of(chassis)
+        return as_told(chassis, present)
 
     def left(self, chassis: str) -> None:
         """Store that a chassis is not in the overlay any more: withdrawn from it, or not to be reached for that."""
-        if chassis not in self.chassis and self.outlets.leave(chassis):
+        if chassis in self.chassis:
+            return
+        self.together.leaving.pop(chassis, None)
+        if self.outlets.leave(chassis):
             self.derive()
+        else:
+            self.noted()
 
-    def wrote(self, status: Status) -> None:
-        """Store that this stands in the overlay database now."""
-        if self.outlets.note(status.outlets()):
+    def wrote(self, status: Status, now: float = 0.0) -> None:
+        """Store that this stands in the overlay database, `now` in seconds of a clock that only rises."""
+        if status.told is not None:
+            self.shares.wrote(status.told.row.beat, now)
+        if self.outlets.note(outlet for outlet, open_ in status.outlets.items() if open_):
             self.derive()
 
     def mtus_of(self, chassis: str) -> dict[str, int]:
@@ -285,29 +396,26 @@ class State:
             if known.plugged is not None:
                 yield from known.plugged.exits
             else:
-                yield from (each for each in self.outlets.last if each.chassis == name)
+                told = self.shares.share(name).exits
+                yield from told or (each for each in self.outlets.last if each.chassis == name)
 
     def _stuck(self) -> dict[str, str]:
         """The chassis whose switches can't be told anything, and why. One that is not declared is about to leave."""
         return {
             name: known.fault or known.error or "its switch is not connected"
             for name, known in self.chassis.items()
-            if not known.connected or known.plugged is None
+            if not known.connected or (known.plugged is None and not known.foreign)
         }
 
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
         if self.declared is None:
             return
-        held: dict[str, list[Place]] = {}
-        for binding in sorted(self.overlay.bindings, key=lambda binding: binding.standby):
-            if binding.port is not None:
-                held.setdefault(binding.port, []).append((binding.chassis, binding.interface))
         bound = bind(
             self.declared.networks,
             self.declared.ports,
             self.plugs(),
-            held if self.version else self._last.held,
+            self._held(),
             {name for name, known in self.chassis.items() if known.tried and known.fault},
             self.exits(),
             self.outlets.known(self._stuck()),
@@ -317,7 +425,7 @@ class State:
         anyway = self.neighbors.set_age(self.declared.neighbor_age or NEIGHBOR_AGE) or anyway
         self._claims = None
         overlay = Overlay(
-            {name: self.vteps.of(row.chassis) for name, row in self.declared.chassis.items()},
+            {name: self.at_present(row.chassis) for name, row in self.declared.chassis.items()},
             self.declared.networks,
             bound.bindings,
             self.neighbors.known(),
@@ -341,6 +449,19 @@ class State:
         self.strange.keep(self.since)
         self.changed()
 
+    def _held(self) -> dict[str, list[Place]]:
+        """Where declared ports are bound by now, as `bind` takes it: we know of our chassis, and others of theirs."""
+        found: dict[str, list[tuple[bool, Place]]] = {}
+        for binding in self.overlay.bindings:
+            if binding.port is not None and self.version and self.shares.mine(binding.chassis):
+                place = (binding.chassis, binding.interface)
+                found.setdefault(binding.port, []).append((binding.standby, place))
+        for port, places in self._last.held.items():
+            for place in places:
+                if not self.version or not self.shares.mine(place[0]):
+                    found.setdefault(port, []).append((place in self._last.moving, place))
+        return {port: [place for _, place in sorted(places)] for port, places in found.items()}
+
     def _advance(self, nb_cfg: int) -> None:
         """What is declared was written, but changes nothing anywhere: who had all has all.
 
@@ -362,7 +483,7 @@ class State:
             self.noted()
             oldest = min(each.applied for each in self.chassis.values() if each.connected or each is known)
             closed = self.outlets.confirm(chassis, version)  # then the way to a physical network can be taken away
-            if self.vteps.confirm(oldest, self.version + 1) or closed:
+            if (self.shares.leads and self.vteps.confirm(oldest, self.version + 1)) or closed:
                 self.derive(anyway=True)
 
     def asked_to_count(self, chassis: str) -> int:
@@ -388,7 +509,9 @@ class State:
     def connect(self, chassis: str, connected: bool) -> None:
         """Store whether a chassis' switch is connected."""
         known = self.chassis.get(chassis)
-        if known is not None:
+        self.shares.reach(chassis, connected)
+        (self._connected.add if connected else self._connected.discard)(chassis)
+        if known is not None and not known.foreign:
             known.connected, known.turned_away = connected, ""
             self.noted()
             if self.outlets.all():

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from flows.model import Chassis, Vtep
 
+Present = tuple[tuple[Vtep, ...], tuple[Vtep, ...]]
+"""What a chassis uses at present, and what it accepts besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
@@ -44,6 +47,16 @@ class VtepChanges:
             else:
                 self._of.pop(name, None)  # somebody else has one of them now
 
+    def resume(self, present: Mapping[str, Present], now: Mapping[str, Chassis], version: int) -> None:
+        """Go on from what each chassis uses and accepts at present, where that is not what is declared.
+
+        A change that was under way begins anew where it was, in the overlay of that version, which loses nothing.
+        """
+        for name in present.keys() & now.keys():
+            used, besides = present[name]
+            if besides or _offers(used) != _offers(now[name].vteps):
+                self._of[name] = _Change(used, besides, sends=False, since=version)
+
     def of(self, chassis: Chassis) -> Chassis:
         """The chassis as it is to be for the time being."""
         change = self._of.get(chassis.name)
@@ -71,6 +84,13 @@ class VtepChanges:
     def settled(self) -> bool:
         """Whether there are none."""
         return not self._of
+
+
+def as_told(chassis: Chassis, present: Present) -> Chassis:
+    """A chassis of which another controller has decided what it uses and accepts; of its MTUs it has not."""
+    mtus = {vtep.ip: vtep.mtu for vtep in chassis.vteps}
+    used, besides = (tuple(replace(vtep, mtu=mtus.get(vtep.ip, vtep.mtu)) for vtep in each) for each in present)
+    return replace(chassis, vteps=used, besides=besides)
 
 
 def _offers(vteps: Iterable[Vtep]) -> frozenset[tuple[str, str]]:

@@ -21,7 +21,9 @@ KEY: Final = "overlay-mark"
 CHASSIS: Final = "overlay-chassis"
 NETWORK: Final = "overlay-network/"
 PORT: Final = "overlay-port/"
-OURS: Final = (KEY, CHASSIS, NETWORK, PORT)
+OWNER: Final = "overlay-owner"
+"""Which controller writes here: its generation, and its name (`ovsdb.shared`)."""
+OURS: Final = (KEY, CHASSIS, NETWORK, PORT, OWNER)
 """What the keys of external_ids begin with that are written here."""
 
 
@@ -64,6 +66,12 @@ def parse(written: str | None) -> Mark | None:
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts[1:]):
         return None
     return Mark(parts[0], int(parts[1]), int(parts[2]))
+
+
+def generation(written: str | None) -> int:
+    """The generation of the controller that wrote this as `OWNER`, 0 for none."""
+    number = (written or "").partition(" ")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def memory(declared: Declared, chassis: str, bindings: Iterable[Binding]) -> dict[str, str]:

@@ -6,12 +6,17 @@ from __future__ import annotations
 
 from typing import Final
 
-TABLES: Final = frozenset({"Pending", "Binding", "Neighbor", "Drop"})
+TABLES: Final = frozenset({"Controller", "Pending", "Binding", "Neighbor", "Drop"})
 """Tables of which the controller writes every column."""
 COLUMNS: Final = {
-    "Overlay_Global": frozenset({"database_id", "read_cfg", "cur_cfg", "alarm", "heartbeat", "drops_read"}),
-    "Network": frozenset({"carries", "error"}),
-    "Chassis": frozenset({"state", "error", "datapath", "datapath_id", "cur_cfg", "flows"}),
+    "Overlay_Global": frozenset({"database_id", "read_cfg", "cur_cfg", "alarm", "heartbeat", "drops_read", "leader"}),
+    "Network": frozenset({"carries", "error", "outlets"}),
+    "Chassis": frozenset(
+        (
+            *("state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "drops_read"),
+            *("owner", "generation", "connected", "present", "exits"),
+        )
+    ),
     "Connection": frozenset({"is_connected", "status"}),
 }
 """Columns that the controller or the server writes, in tables whose other columns are declared."""

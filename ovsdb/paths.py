@@ -1,15 +1,18 @@
 """The overlay database's name, and where it lies when nobody says otherwise.
 
-`OVERLAY_RUNDIR` and `OVERLAY_DBDIR` move the directories, `OVERLAY_DB` names a server that runs already.
+`OVERLAY_RUNDIR` and `OVERLAY_DBDIR` move the directories, `OVERLAY_DB` names a server that runs already. Where several
+controllers serve it, `OVERLAY_NAME` and `OVERLAY_OPENFLOW` say who one of them is and how switches reach it.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import socket
 from pathlib import Path
 from typing import Final
 
-from ovsdb.remotes import inet
+from ovsdb.remotes import OPENFLOW_PORT, inet
 
 DATABASE: Final = "Overlay"
 """The name of the schema in `overlay.ovsschema`."""
@@ -57,6 +60,31 @@ def database_path() -> Path:
 def named_database() -> str | None:
     """The servers `OVERLAY_DB` names, as written, or None when the controller runs its own."""
     return os.environ.get("OVERLAY_DB") or None
+
+
+def controller_name(port: str) -> str:
+    """What a controller that listens on that TCP port is called: as `OVERLAY_NAME` says, else by its host and port.
+
+    Raises ValueError when that is no name.
+    """
+    name = os.environ.get("OVERLAY_NAME") or f"{socket.gethostname()}:{port}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", name):
+        raise ValueError(
+            f"OVERLAY_NAME={name} is no name: 1 to 128 letters, digits, '.', '_', ':', '-', the first a letter or digit"
+        )
+    return name
+
+
+def openflow_target() -> str:
+    """Where switches reach the controller, as `OVERLAY_OPENFLOW` says; '' when it does not.
+
+    Raises ValueError when that is no target.
+    """
+    written = os.environ.get("OVERLAY_OPENFLOW") or ""
+    try:
+        return str(inet(written, OPENFLOW_PORT)) if written else ""
+    except ValueError as error:
+        raise ValueError(f"OVERLAY_OPENFLOW={written} is no target: {error}") from None
 
 
 def dial_in() -> tuple[str, int] | None:

@@ -27,6 +27,8 @@ OURS: Final = "overlay-"
 """What the names of our ports begin with, but for br-int's own."""
 MTU: Final = "overlay-mtu"
 """The entry of an interface's external_ids that holds the MTU that we asked for."""
+NAME: Final = "overlay-controller"
+"""The entry of a Controller row's external_ids that says whose target it is."""
 MAX_BACKOFF_MS: Final = 1000
 """The longest a switch waits before it tries the controller again."""
 
@@ -39,7 +41,8 @@ _MARKED: Final = ("Bridge", "Port", "Interface", "Controller")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a chassis is to be. `datapath_type` None leaves it to the chassis.
+    """What a chassis is to be. `controllers` are OpenFlow targets by the controller's name; `datapath_type` None leaves
+    it to the chassis.
 
     `exits` are (physical network, bridge) pairs that br-int is to be connected to; `mtus` what the interfaces that
     Open vSwitch itself provides are to be set to, by name. `marks` are the entries of br-int's external_ids by which
@@ -47,7 +50,7 @@ class Wanted:
     """
 
     chassis: Chassis
-    controller: str
+    controllers: Mapping[str, str]
     datapath_type: str | None = None
     marks: Mapping[str, str] = field(default_factory=dict)
     exits: tuple[tuple[str, str], ...] = ()
@@ -134,6 +137,9 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
 
     def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction) -> None:
         _write(idl, transaction, wanted)
+        if bridge is not None and transaction._txn_rows:
+            bridge.verify("external_ids")  # another controller may have it by now, and says so there
+            transaction._txn_rows[bridge.uuid] = bridge
         written[:] = _written(transaction)
 
     session.transact(write)
@@ -269,7 +275,7 @@ def _write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wan
     if ours:
         _remember(bridge, wanted.marks)  # by entry, so that an operator's entries written meanwhile stay
     changed |= _write_ports(idl, transaction, bridge, wanted)
-    changed |= _write_controller(idl, transaction, bridge, wanted)
+    changed |= _write_controllers(idl, transaction, bridge, wanted)
     if changed:
         transaction.add_comment(f"overlay: provision chassis {wanted.chassis.name}")
         root.increment("next_cfg")
@@ -343,16 +349,30 @@ def _write_mtus(bridge: Any, wanted: Mapping[str, int]) -> bool:
     return changed
 
 
-def _write_controller(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
-    """Our controller row, changed in place: a bridge that loses its last controller loses its flows."""
-    ours = [row for row in _now(bridge, "controller", []) if is_ours(row)]
-    changed = len(ours) != 1
-    if not ours:
-        ours = [transaction.insert(idl.tables["Controller"])]
-        bridge.addvalue("controller", ours[0])
-    for surplus in ours[1:]:
+def _write_controllers(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
+    """A row for each controller, changed in place: a bridge that loses its last controller loses its flows."""
+    there: dict[str, Any] = {}
+    free = []
+    for row in _now(bridge, "controller", []):
+        if is_ours(row):
+            name = row.external_ids.get(NAME, "")
+            if name in wanted.controllers and name not in there:
+                there[name] = row
+            else:
+                free.append(row)
+    changed = False
+    for name, target in sorted(wanted.controllers.items()):
+        row = there.get(name)
+        if row is None and free:
+            row = free.pop(0)
+        elif row is None:
+            row = transaction.insert(idl.tables["Controller"])
+            bridge.addvalue("controller", row)
+            changed = True
+        changed |= _fill(row, _controller_columns(name, target))
+    for surplus in free:
         bridge.delvalue("controller", surplus)
-    return _fill(ours[0], _controller_columns(wanted)) or changed
+    return changed or bool(free)
 
 
 def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
@@ -393,14 +413,14 @@ def _tunnel_columns(tunnel: TunnelPort, local_ip: str) -> dict[str, Any]:
     }
 
 
-def _controller_columns(wanted: Wanted) -> dict[str, Any]:
+def _controller_columns(name: str, target: str) -> dict[str, Any]:
     return {
-        "target": wanted.controller,
+        "target": target,
         "connection_mode": ["out-of-band"],
         "max_backoff": [MAX_BACKOFF_MS],
         "controller_rate_limit": [PACKET_INS[0]],
         "controller_burst_limit": [PACKET_INS[1]],
-        "external_ids": dict([MARK]),
+        "external_ids": {**dict([MARK]), NAME: name},
     }
 
 

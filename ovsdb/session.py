@@ -37,7 +37,7 @@ CLUSTER_BACKOFF_MS: Final = (100, 250)
 """Between attempts at a database that has several servers, or a lock to be had."""
 DIAL_IN_BACKOFF_MS: Final = (100, 300)
 IDLE_MS: Final = 1000
-"""The longest a session waits before it looks whether its reader has anything else to do."""
+"""How long a session waits before it looks whether its reader has anything else to do, unless told otherwise."""
 SILENT_MS: Final = 3000
 """How long a server that is connected may send nothing while its content is awaited."""
 SLICE_S: Final = 0.005
@@ -245,14 +245,14 @@ class Session:
             self.idl.unfit = "it does not send what was asked for; is its schema of another version?"
             self.idl.force_reconnect()
 
-    def block(self) -> None:
-        """Wait for news, `wake()`, or `IDLE_MS`; not at all when a transaction brought news meanwhile."""
+    def block(self, seconds: float = IDLE_MS / 1000) -> None:
+        """Wait for news, `wake()`, or so many seconds; not at all when a transaction brought news meanwhile."""
         if self.idl.change_seqno != self._seqno:
             return
         poller = ovs.poller.Poller()
         self.idl.wait(poller)
         poller.fd_wait(self._reader, ovs.poller.POLLIN)
-        poller.timer_wait(IDLE_MS)
+        poller.timer_wait(int(seconds * 1000))
         poller.block()
         with contextlib.suppress(BlockingIOError):
             self._reader.recv(4096)

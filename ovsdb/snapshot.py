@@ -89,14 +89,17 @@ class Declared:
 
 @dataclass(frozen=True)
 class LastKnown:
-    """What the controller wrote down before: plugs, where declared ports were bound (as `bind` takes it), neighbors,
-    when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface."""
+    """What controllers wrote down before: plugs, where declared ports were bound (as `bind` takes it), neighbors,
+    when (seconds since 1970) each of these (network, IP) was last heard, and the outlets, each with its interface.
+
+    `moving` are those of the places to which a port was moving."""
 
     plugs: tuple[Plug, ...] = ()
     held: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
     neighbors: tuple[Neighbor, ...] = ()
     seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
     outlets: tuple[tuple[Outlet, Exit], ...] = ()
+    moving: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class Plugged:
     `datapath_type` is br-int's. `channel` is what the switch says of its OpenFlow connection, '' where it
     has one. `mark` is the state of the overlay database that it has last seen, as it was written there. `exits` lead
     to physical networks; `internal` are the interfaces that Open vSwitch itself provides. `ours`: the chassis belongs
-    to this overlay database; else nothing of it is read or changed.
+    to this overlay database; else nothing of it is read or changed. `owner` is what stands there of the controller that
+    writes to it.
     """
 
     plugs: tuple[Plug, ...] = ()
@@ -116,6 +120,7 @@ class Plugged:
     exits: tuple[Exit, ...] = ()
     internal: frozenset[str] = frozenset()
     ours: bool = True
+    owner: str | None = None
 
 
 def is_marked(row: Any) -> bool:
@@ -421,6 +426,7 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
         tuple(sorted((neighbor for neighbor, _ in heard), key=lambda neighbor: (neighbor.network, neighbor.ip))),
         {(neighbor.network, neighbor.ip): seen for neighbor, seen in heard},
         tuple(sorted(outlets, key=lambda pair: pair[0])),
+        frozenset(place for places in bound.values() for moving, place in places if moving),
     )
 
 
@@ -447,6 +453,7 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
             if is_ours(interface) and PHYSICAL in interface.external_ids
         ),
         frozenset(i.name for port in bridge.ports for i in port.interfaces if i.type == "internal" and not is_ours(i)),
+        owner=bridge.external_ids.get("overlay-owner"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,7 +11,9 @@ import ovs.db.idl
 
 from flows.bind import Outlet
 from flows.model import Neighbor, Plug
+from ovsdb import shared
 from ovsdb.entries import ACCEPT, TAKE_OVER
+from ovsdb.shared import Told
 
 HEARTBEAT_S: Final = 10
 """Seconds between two signs of life that the controller leaves."""
@@ -103,7 +105,9 @@ class Status:
     None while nobody asked. `pending` are the chassis that dialled in and were not accepted; `alarm` is why
     nothing is done, '' while all goes on. `taken_over` are chassis for which that needs not be asked any more;
     `accepted` is the (epoch, nb_cfg) that the database gets now that its state was accepted; `heartbeat` is the
-    time, in seconds since 1970.
+    time, in seconds since 1970. `outlets` are those that are open, or (False) closing. Where several controllers are at
+    work, `told` is what this one says of itself, `foreign` are the chassis that are others' to write about, and what
+    concerns all of them is written by the one that `leads`.
     """
 
     chassis: Mapping[str, ChassisStatus]
@@ -120,16 +124,31 @@ class Status:
     seen: Mapping[tuple[str, str], int] = field(default_factory=dict)
     networks: Mapping[str, NetworkStatus] = field(default_factory=dict)
     drops: Drops | None = None
-
-    def outlets(self) -> Iterator[Outlet]:
-        """Those of which `write` makes a row, or leaves one."""
-        for (chassis, _, tag), said in self.bindings.items():
-            if said.physical is not None and said.network is not None and chassis in self.asked:
-                yield Outlet(said.network, chassis, said.physical, tag)
+    outlets: Mapping[Outlet, bool] = field(default_factory=dict)
+    told: Told | None = None
+    foreign: frozenset[str] = frozenset()
+    leads: bool = True
 
 
 def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
     """Fill a transaction with what differs from the rows; with nothing when nothing does."""
+    _write_chassis(idl, status)
+    if status.told is not None:
+        shared.write(idl, transaction, status.told)
+    _write_totals(idl, transaction, status)
+    for row in list(idl.tables["Network"].rows.values()):
+        if row.name in status.networks:
+            network = status.networks[row.name]
+            _fill(row, carries=_optional(network.carries), error=network.error)
+    _write_bindings(idl, transaction, status)
+    _write_neighbors(idl, transaction, status)
+    _write_pending(idl, transaction, status)
+    _write_drops(idl, transaction, status)
+    if status.told is not None:
+        shared.fence(idl, transaction, status.told)
+
+
+def _write_chassis(idl: ovs.db.idl.Idl, status: Status) -> None:
     for row in list(idl.tables["Chassis"].rows.values()):
         said = status.chassis.get(row.name)
         if said is not None:
@@ -144,7 +163,14 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
             )
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)
+
+
+def _write_totals(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    """The one row of Overlay_Global: an alarm by whoever sees a reason for it, all else by the one that leads."""
     for row in list(idl.tables["Overlay_Global"].rows.values()):
+        if not status.leads:
+            _fill(row, alarm=row.alarm or status.alarm)
+            continue
         if abs(status.heartbeat - row.heartbeat) >= HEARTBEAT_S:
             row.heartbeat = status.heartbeat
         _fill(row, cur_cfg=status.cur_cfg, read_cfg=status.read_cfg, alarm=status.alarm)
@@ -158,20 +184,13 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Stat
     if not idl.tables["Overlay_Global"].rows:
         row = transaction.insert(idl.tables["Overlay_Global"])
         row.database_id = str(uuid.uuid4())
-    for row in list(idl.tables["Network"].rows.values()):
-        if row.name in status.networks:
-            network = status.networks[row.name]
-            _fill(row, carries=_optional(network.carries), error=network.error)
-    _write_bindings(idl, transaction, status)
-    _write_neighbors(idl, transaction, status)
-    _write_pending(idl, transaction, status)
-    _write_drops(idl, transaction, status.drops)
 
 
 def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
     rows = {(row.chassis, row.interface, row.tag): row for row in idl.tables["Binding"].rows.values()}
     for place, row in rows.items():
-        if place not in status.bindings and (place[0] in status.asked or place[0] not in status.chassis):
+        gone = status.leads and place[0] not in status.chassis and place[0] not in status.foreign
+        if place not in status.bindings and (place[0] in status.asked or gone):
             row.delete()
     for place, said in status.bindings.items():
         if place[0] not in status.asked:
@@ -199,9 +218,10 @@ def _write_bindings(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, st
 
 def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
     rows = {(row.network, row.ip): row for row in idl.tables["Neighbor"].rows.values()}
-    said = {(neighbor.network, neighbor.ip): neighbor for neighbor in status.neighbors}
+    ours = (neighbor for neighbor in status.neighbors if neighbor.chassis not in status.foreign)
+    said = {(neighbor.network, neighbor.ip): neighbor for neighbor in ours}
     for key, row in rows.items():
-        if key not in said:
+        if key not in said and row.chassis not in status.foreign and (status.leads or row.chassis in status.chassis):
             row.delete()
     for key, neighbor in said.items():
         row = rows.get(key)
@@ -217,18 +237,26 @@ def _write_neighbors(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, s
 
 
 def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    us = status.told.name if status.told is not None else ""
     rows = {row.name: row for row in idl.tables["Pending"].rows.values()}
+    others = status.told.others if status.told is not None else frozenset()
+    rows, theirs = (
+        {name: row for name, row in rows.items() if (row.controller in others) == them} for them in (False, True)
+    )
     said = {pending.name: pending for pending in status.pending}
     for name, row in rows.items():
         if name not in said:
             row.delete()
     for name, pending in said.items():
         row = rows.get(name)
+        if name in theirs:
+            continue
         if row is None:
             row = transaction.insert(idl.tables["Pending"])
             row.name = name
         _fill(
             row,
+            controller=us,
             address=pending.address,
             vtep=_optional(pending.vtep),
             ovs_version=_optional(pending.ovs_version),
@@ -237,14 +265,23 @@ def _write_pending(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, sta
         )
 
 
-def _write_drops(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, drops: Drops | None) -> None:
-    """All rows anew, where they answer a request that was not answered yet."""
-    totals = next(iter(idl.tables["Overlay_Global"].rows.values()), None)
+def _write_drops(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, status: Status) -> None:
+    """The rows of our chassis anew, where they answer a request that was not answered yet."""
+    totals, drops = next(iter(idl.tables["Overlay_Global"].rows.values()), None), status.drops
     if drops is None or totals is None or not totals.drops_read < drops.asked <= totals.drops_asked:
         return
-    totals.drops_read = drops.asked
+    chassis = list(idl.tables["Chassis"].rows.values())
+    ours = [row for row in chassis if row.name not in status.foreign]
+    late = any(row.connected and row.drops_read < drops.asked for row in chassis if row.name in status.foreign)
+    if status.leads and not late:
+        totals.drops_read = drops.asked
+    if ours and all(row.drops_read >= drops.asked for row in ours):
+        return
+    for row in ours:
+        row.drops_read = drops.asked
     for row in list(idl.tables["Drop"].rows.values()):
-        row.delete()
+        if row.chassis not in status.foreign:
+            row.delete()
     for drop in drops.rows:
         row = transaction.insert(idl.tables["Drop"])
         row.chassis, row.reason, row.packets, row.octets = drop.chassis, drop.reason, drop.packets, drop.octets

@@ -68,8 +68,17 @@ def test_of_a_packet_in_the_port_and_the_network_are_left() -> None:
     assert admitted().feed(packet_in(METADATA)) == []
 
 
+def test_of_a_role_the_role_and_its_generation_are_read() -> None:
+    body = struct.pack("!I4xQ", 2, 7)
+    assert admitted().feed(message(25, body)) == [message(25, body)]
+    assert admitted().feed(message(30, body + struct.pack("!HHI", 0xFFFF, 0, 1))) == [message(30, body)]
+    with pytest.raises(framing.MalformedError, match="a message about a role of 16 bytes, and not 24"):
+        admitted().feed(message(30, bytes(8)))
+
+
 def test_what_nobody_asked_for_is_left_out() -> None:
     others = set(range(256)) - {framing.ERROR, framing.PACKET_IN, framing.MULTIPART_REPLY}
+    others -= {framing.ROLE_REPLY, framing.ROLE_STATUS}
     assert [kind for kind in sorted(others) if admitted().feed(message(kind))] == [2, 3, 21]
     for kind in (2, 6, 11, 12, 65535):  # tables, groups, meters, ...: their parsers are not for strangers
         assert admitted().feed(message(19, struct.pack("!HH4x", kind, 0) + bytes(64))) == []

@@ -63,7 +63,7 @@ def test_a_database_server_and_a_controller_on_it(tmp_path: Path) -> None:
         eventually(lambda: serves(remote) and serves(f"tcp:{listening}:6641"), 10, "the database is served")
         options = f"--ofp-tcp-listen-port {free_port()}"
         with started("ovs-overlay-shared.service", tmp_path, OVERLAY_DB=remote, OVERLAY_OPTIONS=options) as controller:
-            eventually(lambda: locked(remote), 20, "the controller has the database's lock")
+            eventually(lambda: at_work(remote), 20, "the controller is at work on the database")
             assert controller.poll() is None
     with started("ovs-overlay-db.service", tmp_path):  # again, on the file that is there
         eventually(lambda: serves(remote), 10, "the database is served")
@@ -147,10 +147,10 @@ def serves(remote: str) -> bool:
         return False
 
 
-def locked(remote: str) -> bool:
-    """Whether somebody else has the lock of controllers."""
+def at_work(remote: str) -> bool:
+    """Whether a controller decides there."""
     with connect(remote) as database:
-        return not database.call("lock", ["overlay_controller"])["locked"]
+        return any(row["leader"] for row in database.select("Overlay_Global"))
 
 
 def free_port() -> int:

@@ -1,0 +1,116 @@
+"""What several controllers know of each other's progress, and what ours says of itself.
+
+Each counts versions of its own view of the overlay, writes down which one stands in the database, and for each other
+controller up to which of *its* versions all our switches have the flows. So all know what every switch has, and what
+must happen in order (a gateway closes before another opens) does so across controllers. Reads the state it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ovsdb.shared import Controller, Told
+
+if TYPE_CHECKING:
+    from controller.chassis_state import ChassisState
+    from controller.shares import Shares
+    from controller.state import State
+
+KEPT: Final = 64
+"""How many versions of another controller are remembered that our switches have not got yet; later ones stand in."""
+
+
+@dataclass
+class Together:
+    """The store. `begun`: what was shared has been taken in once. `leaving` are chassis that are being withdrawn from
+    the overlay by us, with the version from which on they are not in it."""
+
+    begun: bool = False
+    leaving: dict[str, int] = field(default_factory=dict)
+    _heard: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Of each other process, pairs of a version of its and the first of ours that has it in."""
+    _awaited: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Chassis that others withdraw: the owner, and the version of ours that does not have it any more."""
+
+    def take(self, shares: Shares, chassis: Mapping[str, ChassisState]) -> None:
+        """Store in chassis of others what their owners tell."""
+        others = shares.others()
+        for name, known in chassis.items():
+            if not known.foreign:
+                continue
+            share = shares.share(name)
+            lives = shares.lives(share.owner)
+            known.tried, known.connected = True, share.connected and lives
+            known.fault = share.error if share.state == "unreachable" and lives else ""
+            owner = others.get(share.owner)
+            known.applied = owner.applied.get(shares.instance, -1) if owner is not None else -1
+
+    def heard(self, shares: Shares, version: int) -> None:
+        """What stands in the database now of others is in this version of ours."""
+        instances = set()
+        for row in shares.others().values():
+            instances.add(row.instance)
+            pairs = self._heard.setdefault(row.instance, [])
+            if not pairs or pairs[-1][0] != row.written:
+                pairs.append((row.written, version))
+                del pairs[:-KEPT]
+        for gone in self._heard.keys() - instances:
+            del self._heard[gone]
+
+    def withdrawn_by(self, chassis: str, owner: str, version: int) -> None:
+        """A chassis of another controller's is not declared any more, as of that version of ours."""
+        self._awaited[chassis] = (owner, version)
+
+    def withdrawn(self, shares: Shares) -> list[str]:
+        """The chassis that others have withdrawn by now. Of a dead controller nobody knows, and nobody asks."""
+        rows = shares.others()
+        done = []
+        for chassis, (owner, version) in self._awaited.items():
+            row = rows.get(owner)
+            if row is None or not shares.lives(owner) or row.applied.get(shares.instance, -1) >= version:
+                done.append(chassis)
+        for chassis in done:
+            del self._awaited[chassis]
+        return done
+
+    def applied(self, version: int) -> dict[str, int]:
+        """Of each other process the version that all switches have that have ours of that number."""
+        version = min([version, *(since - 1 for since in self.leaving.values())])
+        found = {}
+        for instance, pairs in self._heard.items():
+            done = [theirs for theirs, ours in pairs if ours <= version]
+            if done:
+                found[instance] = done[-1]
+        return found
+
+
+def tell(state: State, now: float) -> Told | None:
+    """What our controller has to say of itself and of its chassis; None while it does not know of any database."""
+    shares = state.shares
+    if shares.shared is None:
+        return None
+    ours = {name: known for name, known in state.chassis.items() if not known.foreign}
+    version = min((known.applied for known in ours.values() if known.connected), default=state.version)
+    row = Controller(
+        shares.instance,
+        shares.beat(now),
+        shares.openflow,
+        shares.reaches(),
+        state.version,
+        state.together.applied(version),
+    )
+    declared = state.declared.chassis if state.declared is not None else {}
+    return Told(
+        shares.name,
+        row,
+        shares.claims(),
+        shares.takes_lead(),
+        shares.leads,
+        {name: state.at_present(each.chassis) for name, each in declared.items()} if shares.leads else {},
+        state.outlets.published(),
+        {name: known.plugged.exits for name, known in ours.items() if known.plugged is not None},
+        {name: known.connected for name, known in ours.items()},
+        frozenset(shares.live()) - {shares.name},
+    )
