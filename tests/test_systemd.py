@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from ovsdb.rpc import DatabaseError, connect
-from tests.cluster import RAFT_PORT, eventually, own_loopback
 from tests.overlay_database import SEARCH, needs_ovsdb, run_tool
+from topologies.databases import RAFT_PORT, eventually, own_loopback
 
 PACKAGING = Path(__file__).parent.parent / "packaging"
 UNITS = sorted(PACKAGING.glob("systemd/*.service"))

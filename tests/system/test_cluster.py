@@ -21,8 +21,8 @@ from ovsdb.embedded import schema
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, TransactionError, UnreachableError, connect
 from ovsdb.session import Session
-from tests.cluster import Cluster, cluster, eventually, standalone
 from topologies.controller import overlayctl
+from topologies.databases import Cluster, cluster, eventually, standalone
 
 pytestmark = pytest.mark.system
 GAP = 3.0

@@ -18,9 +18,9 @@ import pytest
 
 from ovsdb.rpc import Operation, UnreachableError, connect
 from tests import released
-from tests.cluster import Cluster, cluster, standalone
 from tests.system.steps import eventually, fresh_name
 from topologies import controller, two_chassis
+from topologies.databases import Cluster, cluster, standalone
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER, management_address
 

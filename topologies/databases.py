@@ -1,4 +1,4 @@
-"""Overlay databases for tests, as an operator runs them: a standalone server, and a three-member RAFT cluster.
+"""Overlay databases as an operator runs them: a standalone server, and a three-member RAFT cluster.
 
 Every server is a real `ovsdb-server` on this machine. A cluster has loopback addresses of its own, so that two
 test runs at once do not meet.
@@ -20,14 +20,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ovsdb.embedded import SYSTEM_PATH
 from ovsdb.embedded import schema as present_schema
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, connect
-from tests.overlay_database import SEARCH, SERVER, run_tool
 
+SEARCH: Final = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+SERVER: Final = shutil.which("ovsdb-server", path=SEARCH)
+TOOL: Final = shutil.which("ovsdb-tool", path=SEARCH)
 APPCTL: Final = shutil.which("ovs-appctl", path=SEARCH)
 RAFT_PORT: Final = 6644
 CLIENT_PORT: Final = 6641
+
+
+def run_tool(*arguments: object) -> str:
+    """What `ovsdb-tool` prints."""
+    command = [str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @dataclass
