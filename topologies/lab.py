@@ -11,14 +11,16 @@ In a test, or anywhere else:
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from ovsdb.remotes import OPENFLOW_PORT
 from topologies import chassis, controller, namespaces, probes, processes, streams, wiring
 from topologies.fabric import Fabric, in_parallel
 from topologies.namespaces import Background, CommandFailed
-from topologies.topology import CONTROLLER, UNDERLAY, vteps_by_underlay
+from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, UNDERLAY, vteps_by_underlay
 from topologies.topology import chassis as chassis_of
 from topologies.topology import host as host_of
 from topologies.topology import network as network_of
@@ -32,6 +34,9 @@ class Lab(Fabric):
     """A fabric with VMs to plug in, a controller to start, and probes."""
 
     _controller: Background | None = None
+    beside = int(os.environ.get("OVERLAY_LAB_CONTROLLERS", "1")) - 1
+    """How many more controllers are started and ended together with the one that has the database."""
+    _beside: tuple[Background, ...] = ()
 
     # -- VMs
 
@@ -94,6 +99,23 @@ class Lab(Fabric):
         self._remember(CONTROLLER, self._controller.process)
         if awaited:
             controller.await_database(self._controller, home, patience)
+            self._beside = tuple(map(self._start_beside, range(1, self.beside + 1)))
+
+    def _start_beside(self, number: int) -> Background:
+        """Another controller on the same database."""
+        home, port = self.directory / CONTROLLER, OPENFLOW_PORT + number
+        own = home / f"beside{number}"
+        own.mkdir(exist_ok=True)
+        env = self.environment(CONTROLLER) | {
+            "OVERLAY_DB": f"unix:{controller.socket(home)}",
+            "OVERLAY_NAME": f"beside{number}",
+            "OVERLAY_OPENFLOW": f"tcp:{CONTROLLER_ADDRESS}:{port}",
+            "OVERLAY_DIAL_IN": "off",
+        }
+        running = controller.start(self.netns(CONTROLLER), own, "--ofp-tcp-listen-port", str(port), env=env)
+        self._started.append(running)
+        self._remember(f"{CONTROLLER} {number}", running.process)
+        return running
 
     def controller_runs(self) -> bool:
         """Whether the controller that was started last has not ended."""
@@ -107,6 +129,8 @@ class Lab(Fabric):
             raise RuntimeError(f"the controller does not heed signal {number}")
         if self._controller:
             self._controller.ended()  # waits for it, so that no zombie stays
+        for running in self._beside:
+            running.stop(number)
 
     def controller_log(self) -> str:
         """What the controller has logged so far, over all its starts."""

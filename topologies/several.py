@@ -132,5 +132,3 @@ def several(topology: Topology, name: str, *, datapath: str | None = None) -> It
                 with contextlib.suppress(ProcessLookupError):
                     if lab.runs(each):
                         lab.signal_named(each, signal.SIGCONT)
-
-
