@@ -184,20 +184,29 @@ class Neighbors:
             silent = -self.age / 4 * number / len(ordered)
             self._put(key, _Learned(neighbor, silent, since=seen.get(key, 0)))
 
-    def adopt(self, before: Iterable[Neighbor], now: Iterable[Neighbor], seen: Mapping[Address, int]) -> None:
+    def adopt(
+        self,
+        claims: Claims,
+        before: Iterable[Neighbor],
+        after: Iterable[Neighbor],
+        seen: Mapping[Address, int],
+        now: float,
+    ) -> None:
         """What other controllers have learned on chassis of theirs, as it was and is written down.
 
         Who moves to a chassis of theirs is theirs from the moment that they write it down; one that has moved here
         since then is ours, and will be written down so.
         """
         was = {(neighbor.network, neighbor.ip): neighbor for neighbor in before}
-        theirs = {(neighbor.network, neighbor.ip): neighbor for neighbor in now}
+        theirs = {(neighbor.network, neighbor.ip): neighbor for neighbor in after}
         for key in was.keys() - theirs.keys():
             if key in self._learned and self._learned[key].neighbor == was[key]:
                 self._drop(key)
         for key, neighbor in theirs.items():
             known = self._learned.get(key)
             if known is None or (known.neighbor != neighbor and was.get(key) != neighbor):
+                if known is not None:
+                    self._moved(claims, known.neighbor, neighbor, now)
                 self._put(key, _Learned(neighbor, since=seen.get(key, 0)))
             elif known.neighbor == neighbor:
                 known.since = seen.get(key, known.since)
@@ -227,11 +236,15 @@ class Neighbors:
             return False
         # One port may have several MACs for one address: VRRP's and its own.
         if before is not None and not (binding.secure and _place(before.neighbor) == _place(neighbor)):
-            at = claims.at(before.neighbor)
-            shared = at is not None and allows(at, seen.ip) and allows(binding, seen.ip)
-            self.strange.moved(before.neighbor, neighbor, claims.bindings, shared, now)
+            self._moved(claims, before.neighbor, neighbor, now)
         self._put(key, _Learned(neighbor, heard=now))
         return True
+
+    def _moved(self, claims: Claims, before: Neighbor, after: Neighbor, now: float) -> None:
+        """An address is elsewhere than before."""
+        ends = (claims.at(before), claims.at(after))
+        shared = all(end is not None and allows(end, after.ip) for end in ends)
+        self.strange.moved(before, after, claims.bindings, shared, now)
 
     def _may_tell(self, claims: Claims, binding: Binding, seen: Seen, now: float) -> bool:
         """Whether a port may tell that somebody has an address, which is not declared for any.

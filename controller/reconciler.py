@@ -226,7 +226,7 @@ class Reconciler:
         """The MACs that the switch has learned in a network behind its own ports, but for those that lead outside."""
         channel, overlay = self._channel, self._state.overlay
         found = overlay.networks.get(network)
-        if channel is None or self._installed is None or found is None:
+        if channel is None or found is None:
             return set()
         cookies = {
             learned_at(found.vni, binding.ofport, binding.tag)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controller.together import tell
+from controller.together import note_key, tell
 from flows.bind import Place
 from flows.compile.view import known_neighbors, sought, unreachable_pairs
 from flows.model import Binding, Network, Plug, UnknownNeighbor
@@ -28,7 +28,7 @@ def report(state: State, now: float, clock: float) -> Status:
         state.nb_cfg,
         asked,
         state.read.nb_cfg if state.read is not None else 0,
-        state.alarm,
+        state.alarm if state.doubts is None else "",
         tuple(state.pending[name] for name in sorted(state.pending)),
         frozenset(name for name, row in declared.items() if row.takes_over and _is_ours(state, name)),
         beyond(state.read, state.marks()) if state.complete and state.read and state.read.accepted else None,
@@ -65,6 +65,11 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
     return chassis
 
 
+def _strange(state: State, binding: Binding) -> str:
+    """What is strange about what a port sends, as we or other controllers have seen it."""
+    return state.strange.about(binding) or state.shares.noted(note_key(binding))
+
+
 def _vteps_settled(state: State) -> bool:
     """Whether no chassis has VTEPs that are to go, or to be used."""
     if state.shares.leads or state.declared is None:
@@ -87,7 +92,7 @@ def _bindings(state: State) -> dict[tuple[str, str, int], BindingStatus]:
                 binding.network if binding is not None else None,
                 binding.port if binding is not None else None,
                 binding is not None and _is_up(state, binding),
-                wrong or (state.strange.about(binding) if binding is not None else ""),
+                wrong or (_strange(state, binding) if binding is not None else ""),
             )
     exits = {(each.chassis, each.physical): each for each in state.exits()}
     for outlet in state.outlets.all():

@@ -110,7 +110,7 @@ class OverlaySession:
         self._tell_shares(now)
         # Reading all bindings takes long, and only those of others matter once we have begun.
         last = snapshot.last_known(idl) if self._state.stands_in_after(now) else None
-        self._state.declare(declared, last, now)
+        self._state.declare(declared, last, now, monotonic())
 
     def _tell_shares(self, now: shared.Shared) -> None:
         """Log what has become ours, or another controller's."""
@@ -213,7 +213,8 @@ class ChassisSession:
 
     def _wake_later(self) -> None:
         self._later = False
-        self._session.wake()
+        if self._leaving is None:
+            self._session.wake()
 
     def _await_flows(self) -> None:
         """Look again once the switch has its flows: the tunnel ports may wait for that."""

@@ -97,6 +97,13 @@ class Shares:
         """Of which generation we are its owner."""
         return self.share(chassis).generation
 
+    def noted(self, binding: str) -> str:
+        """What another controller has seen of a binding of ours, '' for nothing."""
+        for name, row in sorted(self.others().items()):
+            if binding in row.notes and self.lives(name):
+                return row.notes[binding]
+        return ""
+
     # -- what we tell
 
     def reach(self, chassis: str, reached: bool) -> None:

@@ -29,18 +29,21 @@ from ovsdb.status import Drop, Pending, Status
 from ovsdb.trust import objection
 
 LOG = logging.getLogger("overlay.state")
+DOUBTED = 2
+"""Beats of ours for which an objection is in doubt."""
 
 
 @dataclass
 class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
-    `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it
-    was. `current`: the overlay database can be read now; while it can't, chassis may well have seen more.
-    `pending` are chassis that dialled in and are not declared. `read` is what the overlay database says, whether it is
-    acted on or not; `problems` is what is wrong with a plug, by its place, and `network_problems` why a network is not
-    connected to its physical one; `since` the version at which each binding came, and `drops` each chassis' latest
-    answer to a request for counters. `controller.report` says all that in the overlay database's words.
+    `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it was;
+    while that is in doubt `doubts` is since which beat of ours. `current`: the overlay database can be read now; while
+    it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared. `read` is
+    what the overlay database says, whether it is acted on or not; `problems` is what is wrong with a plug, by its
+    place, and `network_problems` why a network is not connected to its physical one; `since` the version at which each
+    binding came, and `drops` each chassis' latest answer to a request for counters. `controller.report` says all that
+    in the overlay database's words.
 
     `shares` says which chassis are ours; of the others what is known is what their owners wrote down, and `together`
     is how far they have come.
@@ -58,6 +61,7 @@ class State:
     nb_cfg: int = 0
     complete: bool = False
     alarm: str = ""
+    doubts: int | None = None
     current: bool = True
     pending: dict[str, Pending] = field(default_factory=dict)
     read: Declared | None = None
@@ -81,17 +85,20 @@ class State:
         self.strange = Strange(self.noted)
         self.neighbors = Neighbors(self.strange)
 
-    def declare(self, declared: Declared, last: LastKnown | None = None, shared: Shared | None = None) -> None:
+    def declare(
+        self, declared: Declared, last: LastKnown | None = None, shared: Shared | None = None, now: float = 0.0
+    ) -> None:
         """Store what the overlay database says: what is declared, what controllers wrote down, and what they share.
 
-        `last` is needed the first time, and while it stands in for anything (`stands_in_after`).
+        `last` is needed the first time, and while it stands in for anything (`stands_in_after`); `now` is in seconds
+        of a clock that only rises.
         """
         led, before = self.shares.leads and self.together.begun, self._last
         if shared is not None:
             self.shares.take(shared)
         self._declare(declared, last or LastKnown())
         if shared is not None:
-            self._share(shared, last, led, before)
+            self._share(shared, last, led, before, now)
 
     def stands_in_after(self, shared: Shared) -> bool:
         """Whether what controllers wrote down stands in for anything, once these are their shares."""
@@ -113,7 +120,7 @@ class State:
         if not self.alarm or self.declared is None:
             self._accept(declared, anew=bool(alarmed))
 
-    def _share(self, shared: Shared, last: LastKnown | None, led: bool, before: LastKnown) -> None:
+    def _share(self, shared: Shared, last: LastKnown | None, led: bool, before: LastKnown, now: float) -> None:
         """Store what controllers say of themselves and of their chassis; `led`: we have led before."""
         assert self.declared is not None
         self.outlets.follows = not self.shares.leads
@@ -124,8 +131,8 @@ class State:
         moved = self._hand_over()
         if last is not None:
             self._last = last
-            was, now = (tuple(n for n in each.neighbors if not self.shares.mine(n.chassis)) for each in (before, last))
-            self.neighbors.adopt(was, now, last.seen)
+            was, are = (tuple(n for n in each.neighbors if not self.shares.mine(n.chassis)) for each in (before, last))
+            self.neighbors.adopt(Claims(self.declared.ports, self.overlay.bindings), was, are, last.seen, now)
         self.together.take(self.shares, self.chassis)
         self._complete()
         self.derive(moved or self.shares.leads != led)
@@ -177,19 +184,39 @@ class State:
     def _consider(self) -> None:
         """Look whether what was read may be acted on. An objection stands until an operator overrules it.
 
-        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on.
+        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on. Beside
+        other controllers it may be that only the server that we read from is behind: what we have written since then
+        has come back to us with all that was written before it, and then it is no longer in doubt.
         """
         if self.read is None or not self.current:
             return
+        certain = self.alarm if self.doubts is None else ""
+        alarm, doubts = certain or self.read.alarm, None
         if self.read.accepted:
             alarm = ""
-        else:
-            alarm = self.alarm or self.read.alarm or objection(self.read, self.declared, self.marks())
-        if alarm != self.alarm:
-            self.alarm = alarm
-            if alarm:
-                LOG.error("%s", alarm)
+        elif not alarm:
+            alarm = objection(self.read, self.declared, self.marks())
+            doubts = self._doubt(alarm)
+        if alarm and doubts is None and not certain:
+            LOG.error("%s", alarm)
+        changed = (alarm, doubts is None) != (self.alarm, self.doubts is None)
+        self.alarm, self.doubts = alarm, doubts
+        if changed:
             self.noted()
+
+    def _reconsider(self) -> None:
+        """The same, where nothing new was read: what was in doubt may be right after all."""
+        alarmed = self.alarm
+        self._consider()
+        if alarmed and not self.alarm and self.read is not None:
+            self._accept(self.read, anew=True)
+
+    def _doubt(self, alarm: str) -> int | None:
+        """From which beat of ours on an objection is in doubt; None where it is certain, or there is none."""
+        if not alarm or not self.shares.others():
+            return None
+        since = self.shares.beats if self.doubts is None else self.doubts
+        return since if self.shares.beats < since + DOUBTED else None
 
     def marks(self) -> dict[str, Mark]:
         """What each chassis has last seen of the overlay database."""
@@ -239,7 +266,7 @@ class State:
         known.fault, known.problems, known.plugged = "", problems, plugged
         if provisioned is not None:
             known.provisioned_cfg = provisioned
-        self._consider()
+        self._reconsider()
         if before is None or (before.plugs, before.exits) != (plugged.plugs, plugged.exits):
             self.derive()
         else:

@@ -41,6 +41,10 @@ class Strange:
         """What is said of a binding, '' for nothing."""
         return self._said.get(binding, ("",))[0]
 
+    def all(self) -> list[tuple[Binding, str]]:
+        """Everything that is said, and of which binding."""
+        return [(binding, said) for binding, (said, _) in self._said.items()]
+
     def keep(self, bindings: Collection[Binding]) -> None:
         """Forget what was said of others."""
         self._said = {binding: said for binding, said in self._said.items() if binding in bindings}

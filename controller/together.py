@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from flows.model import Binding
 from ovsdb.shared import Controller, Told
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ class Together:
         return found
 
 
+def note_key(binding: Binding) -> str:
+    """How a binding is called in a note about it."""
+    return f"{binding.chassis} {binding.interface} {binding.tag}"
+
+
 def tell(state: State, now: float) -> Told | None:
     """What our controller has to say of itself and of its chassis; None while it does not know of any database."""
     shares = state.shares
@@ -100,6 +106,7 @@ def tell(state: State, now: float) -> Told | None:
         shares.reaches(),
         state.version,
         state.together.applied(version),
+        {note_key(each): said for each, said in state.strange.all() if not shares.mine(each.chassis)},
     )
     declared = state.declared.chassis if state.declared is not None else {}
     return Told(

@@ -28,6 +28,7 @@ class Controller:
     reaches: frozenset[str] = frozenset()
     written: int = 0
     applied: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,13 @@ def read(idl: ovs.db.idl.Idl) -> Shared:
     return Shared(
         {
             row.name: Controller(
-                row.instance, row.beat, row.openflow, frozenset(row.reaches), row.written, dict(row.applied)
+                row.instance,
+                row.beat,
+                row.openflow,
+                frozenset(row.reaches),
+                row.written,
+                dict(row.applied),
+                dict(row.notes),
             )
             for row in idl.tables["Controller"].rows.values()
         },
@@ -176,6 +183,7 @@ def _write_own(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: T
     _set(row, "reaches", sorted(told.row.reaches))
     _set(row, "written", told.row.written)
     _set(row, "applied", dict(told.row.applied))
+    _set(row, "notes", dict(told.row.notes))
 
 
 def fence(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) -> None:

@@ -12,6 +12,8 @@ from topologies.namespaces import Background
 from topologies.processes import wait_until
 from topologies.topology import Chassis, Encap, Network, Topology, Vm, management_address
 
+NAMES: Final = ("amber", "birch", "cedar")
+"""What controllers are called where there are several. Of three chassis h1, h2 and h3 each has one then."""
 SCRIPTS: Final = Path(sysconfig.get_path("scripts"))
 
 

@@ -70,7 +70,7 @@ class Server:
             "-vsyslog:off",
         ]
         Path(self.socket.removeprefix("unix:")).unlink(missing_ok=True)
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(lambda: Path(self.socket.removeprefix("unix:")).exists(), 10, f"{self.file} is served")
 
     def signal(self, number: int) -> None:

@@ -93,7 +93,8 @@ class Lab(Fabric):
         """
         home = self.directory / CONTROLLER
         self.narrate(CONTROLLER, ["ryu-manager", "overlay_app", *options])
-        env = self.environment(CONTROLLER) | dict(environment or {})
+        named = {"OVERLAY_NAME": controller.NAMES[0]} if self.beside else {}
+        env = self.environment(CONTROLLER) | named | dict(environment or {})
         self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=env)
         self._started.append(self._controller)
         self._remember(CONTROLLER, self._controller.process)
@@ -108,7 +109,7 @@ class Lab(Fabric):
         own.mkdir(exist_ok=True)
         env = self.environment(CONTROLLER) | {
             "OVERLAY_DB": f"unix:{controller.socket(home)}",
-            "OVERLAY_NAME": f"beside{number}",
+            "OVERLAY_NAME": controller.NAMES[number],
             "OVERLAY_OPENFLOW": f"tcp:{CONTROLLER_ADDRESS}:{port}",
             "OVERLAY_DIAL_IN": "off",
         }

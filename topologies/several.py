@@ -13,13 +13,12 @@ from typing import Final
 
 from ovsdb.rpc import Connection, DatabaseError, connect
 from topologies import controller, processes
+from topologies.controller import NAMES
 from topologies.databases import Cluster, cluster
 from topologies.lab import Lab
 from topologies.namespaces import Background
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, Topology
 
-NAMES: Final = ("amber", "birch", "cedar")
-"""What the controllers are called. Of three chassis h1, h2 and h3 each has one then."""
 FIRST_PORT: Final = 6653
 ELECTION_MS: Final = 500
 

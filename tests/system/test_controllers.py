@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from topologies import three_chassis
+from topologies.controller import NAMES
 from topologies.databases import Cluster
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending
-from topologies.several import NAMES, Several, several
+from topologies.several import Several, several
 
 SHARES = {"h1": "birch", "h2": "amber", "h3": "cedar"}
 TALKING = ("web1", "web2", "web3", "db1", "db2", "db3")
