@@ -158,6 +158,8 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) 
         if row.name in told.connected:
             _set(row, "connected", told.connected[row.name])
     if told.leads:
+        for row in idl.tables["Controller"].rows.values():
+            _set(row, "lives", row.name == told.name or row.name in told.others)
         of: dict[str, dict[str, str]] = {}
         for outlet, open_ in told.outlets.items():
             key = f"{outlet.chassis} {outlet.physical} {outlet.vlan}"

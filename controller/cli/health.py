@@ -72,6 +72,10 @@ def _findings(database: Database) -> Iterable[Finding]:
     else:
         ago = max(0, int(time.time()) - counters["heartbeat"]) if counters["heartbeat"] else 0
         yield "controller", 0, f"at work {ago} s ago" if seen["chassis"] else "not needed: no chassis is declared"
+    lost = [each["name"] for each in seen["controllers"] if not each["lives"]]
+    if lost and len(lost) < len(seen["controllers"]):
+        count = len(seen["controllers"])
+        yield "controllers", 1, f"{count - len(lost)} of {count} at work; not {', '.join(lost)}"
     if seen["alarm"]:
         yield "alarm", 2, seen["alarm"]
     yield _chassis(seen["chassis"])

@@ -8,12 +8,14 @@ from typing import Final
 from controller.cli import schema, values, written
 from controller.cli.changes import moment
 from controller.cli.draft import Draft
+from controller.cli.errors import CommandError
 from controller.cli.tables import print_rows
 from ovsdb.rpc import elements, uuid_of
 
 SHOWN: Final = {
     "Binding": ("chassis", "interface", "tag", "network", "port", "ofport", "up", "error"),
     "Neighbor": ("network", "ip", "mac", "chassis", "interface", "seen"),
+    "Controller": ("name", "openflow", "lives", "reaches"),
     "Pending": ("name", "address", "vtep", "ovs_version"),
 }
 MOMENTS: Final = frozenset({"seen"})
@@ -21,7 +23,7 @@ MOMENTS: Final = frozenset({"seen"})
 
 
 def show_table(draft: Draft, args: Namespace) -> None:
-    """`binding-list`, `neighbor-list`, `pending-list`.
+    """`binding-list`, `neighbor-list`, `pending-list`, `controller-list`.
 
     A table whose rows are listed as they are, those of `args.net` or `args.chassis` where these are given.
     """
@@ -40,6 +42,21 @@ def show_table(draft: Draft, args: Namespace) -> None:
             row |= {name: moment(row[name]) for name in MOMENTS & row.keys()}
     shown = SHOWN[args.table]
     print_rows(draft, shown, sorted(rows, key=lambda row: [str(row[name]) for name in shown[:2]]), args)
+
+
+def controller_del(draft: Draft, args: Namespace) -> None:
+    """`controller-del`."""
+    found = draft.find("Controller", args.name)
+    if found is None:
+        if not args.if_exists:
+            draft.get("Controller", args.name)
+        return
+    if found["lives"] and not args.force:
+        raise CommandError(
+            f"controller {args.name!r} is at work, and would come back at once; end it first, "
+            f"or, if it did end a moment ago: overlayctl controller-del {args.name} --force"
+        )
+    draft.delete("Controller", uuid_of(found))
 
 
 def addresses(draft: Draft, args: Namespace) -> None:

@@ -17,6 +17,9 @@ from controller.cli.text import all_escaped
 WIDTH: Final = 100
 COLOUR_OF: Final = {
     "ready": "green",
+    "leads": "green",
+    "at work": "green",
+    "gone": "red",
     "up": "green",
     "error": "red",
     "unreachable": "red",
@@ -53,6 +56,9 @@ def draw(seen: dict[str, Any], colours: bool, everything: bool = False) -> Itera
 
     if seen["alarm"]:
         yield from _wrapped("", f"ALARM: {seen['alarm']}", painted, "red")
+        yield ""
+    if len(seen["controllers"]) > 1:
+        yield from _controllers(seen["controllers"], painted)
         yield ""
     yield painted("Chassis", "bold")
     shown, left = _most(seen["chassis"], lambda row: row["state"] != "ready", most["chassis"])
@@ -95,6 +101,21 @@ def draw(seen: dict[str, Any], colours: bool, everything: bool = False) -> Itera
             yield from _wrapped("  ", f"{problem['where']}: {problem['what']}", painted, "red")
             if problem["advice"]:
                 yield from _wrapped("    ", problem["advice"], painted)
+
+
+def _controllers(rows: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:
+    yield painted("Controllers", "bold")
+    lines = [
+        [
+            row["name"],
+            row["openflow"] or "-",
+            ",".join(row["chassis"][:8]) + (f" and {len(row['chassis']) - 8} more" if row["chassis"][8:] else "")
+            or "-",
+            ("leads" if row["leads"] else "at work") if row["lives"] else "gone",
+        ]
+        for row in rows
+    ]
+    yield from _table([["name", "openflow", "chassis", "state"], *lines], "  ", painted)
 
 
 def _chassis(chassis: Sequence[dict[str, Any]], painted: Painter) -> Iterator[str]:

@@ -24,12 +24,13 @@ TABLES = (
     "Address",
     "Binding",
     "Neighbor",
+    "Controller",
     "Pending",
     "Connection",
 )
 WRITTEN = ("iface_id", "vni", "attached_mac", "overlay_ip", "trunk")
 """What an operator writes on an interface."""
-NOTHING = {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0}
+NOTHING = {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0, "leader": ""}
 """Overlay_Global while it has no row."""
 SILENCE_S = 45
 """Seconds after which a controller that left no sign of life is missed; it leaves one every ten."""
@@ -90,6 +91,7 @@ def overview(draft: Draft) -> dict[str, Any]:
         "configured": counters["nb_cfg"],
         "installed": counters["cur_cfg"],
         "alarm": counters["alarm"],
+        "controllers": controllers(tables["Controller"], tables["Chassis"], counters),
         "chassis": hosts,
         "networks": shown,
         "unresolved": unresolved,
@@ -104,6 +106,7 @@ def overview(draft: Draft) -> dict[str, Any]:
         ],
         "problems": [
             *silence(counters, hosts),
+            *gone(tables["Controller"]),
             *deaf(tables["Connection"]),
             *faults,
             *problems(hosts, tables["Network"], bindings),
@@ -187,6 +190,33 @@ def silence(counters: Row, hosts: Sequence[Row]) -> list[dict[str, str]]:
     since = f"for {_span(ago)} (by this host's clock)" if counters["heartbeat"] else "yet"
     what = f"no controller has been at work {since}; what is said of chassis and ports is what was last known"
     return [{"where": "controller", "what": what, "advice": "start one: ryu-manager overlay_app"}]
+
+
+def controllers(rows: Sequence[Row], hosts: Sequence[Row], counters: Row) -> list[dict[str, Any]]:
+    """Every controller, with the chassis that are its own."""
+    return [
+        {
+            "name": row["name"],
+            "openflow": row["openflow"],
+            "lives": row["lives"],
+            "leads": row["name"] == counters["leader"],
+            "chassis": sorted(host["name"] for host in hosts if host["owner"] == row["name"]),
+        }
+        for row in sorted(rows, key=lambda row: row["name"])
+    ]
+
+
+def gone(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Controllers that others have taken over from: of one that is alone nobody knows."""
+    return [
+        {
+            "where": f"controller {row['name']}",
+            "what": "is not at work; others serve its chassis",
+            "advice": f"start it again, or, when it has ended for good: overlayctl controller-del {row['name']}",
+        }
+        for row in sorted(rows, key=lambda row: row["name"])
+        if not row["lives"] and any(other["lives"] for other in rows)
+    ]
 
 
 def _span(seconds: int) -> str:

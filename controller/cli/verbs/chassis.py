@@ -123,6 +123,25 @@ CHASSIS: Final = (
         ("pending-list",),
         fixed={"table": "Pending"},
     ),
+    Verb(
+        "controller-list",
+        "list the controllers of the overlay, at work or not",
+        "lists:show_table",
+        (),
+        ("controller-list",),
+        fixed={"table": "Controller"},
+    ),
+    Verb(
+        "controller-del",
+        "forget a controller that has ended for good",
+        "lists:controller_del",
+        (
+            arg("name", metavar="CONTROLLER", complete="Controller"),
+            arg("--force", action="store_true", help="also if it seems to be at work"),
+            IF_EXISTS,
+        ),
+        ("controller-del c3",),
+    ),
 )
 
 
