@@ -139,6 +139,8 @@ class OverlaySession:
                 self._state.wrote(said, self._written_at)
             else:
                 self._wanted = True
+        except shared.NotOursError:
+            self._wanted = True  # it will be known in a moment
         except TransactionError as error:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
@@ -163,7 +165,11 @@ class OverlaySession:
 
     def _tell(self, said: status.Status) -> None:
         """Log what is newly wrong with a plug."""
-        problems = {place: binding.error for place, binding in said.bindings.items() if binding.error}
+        problems = {
+            place: binding.error
+            for place, binding in said.bindings.items()
+            if binding.error and place[0] not in said.foreign
+        }
         for place, error in problems.items():
             if self._problems.get(place) != error:
                 chassis, interface, tag = place

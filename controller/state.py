@@ -184,9 +184,9 @@ class State:
     def _consider(self) -> None:
         """Look whether what was read may be acted on. An objection stands until an operator overrules it.
 
-        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on. Beside
-        other controllers it may be that only the server that we read from is behind: what we have written since then
-        has come back to us with all that was written before it, and then it is no longer in doubt.
+        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on. Where
+        there are other controllers it may be that we are behind, or the server that we read from: when something that
+        we have written since then has come back to us, all that was written before has, and there is no doubt left.
         """
         if self.read is None or not self.current:
             return
@@ -213,10 +213,11 @@ class State:
 
     def _doubt(self, alarm: str) -> int | None:
         """From which beat of ours on an objection is in doubt; None where it is certain, or there is none."""
-        if not alarm or not self.shares.others():
+        if not alarm or self.shares.shared is None:
             return None
         since = self.shares.beats if self.doubts is None else self.doubts
-        return since if self.shares.beats < since + DOUBTED else None
+        self.shares.hurry = self.shares.beats < since + DOUBTED
+        return since if self.shares.hurry else None
 
     def marks(self) -> dict[str, Mark]:
         """What each chassis has last seen of the overlay database."""
@@ -259,7 +260,7 @@ class State:
         not done yet.
         """
         known = self.chassis.get(chassis)
-        if known is None:
+        if known is None or known.foreign:
             return
         before = known.plugged if not known.fault else None
         first = known.plugged is None
@@ -278,7 +279,7 @@ class State:
     def lose(self, chassis: str, fault: str, tried: bool) -> None:
         """Store that a chassis' database can't be read, at all or (not `tried`) yet; what is known stays."""
         known = self.chassis.get(chassis)
-        if known is not None and known.fault != fault:
+        if known is not None and not known.foreign and known.fault != fault:
             known.fault, known.tried = fault, known.tried or tried
             self.derive()
         self._complete()
@@ -504,7 +505,7 @@ class State:
     def confirm(self, chassis: str, version: int, nb_cfg: int, flows: int, refused: tuple[str, ...]) -> None:
         """Store that a chassis' switch has the flows of this version of the overlay."""
         known = self.chassis.get(chassis)
-        if known is not None:
+        if known is not None and not known.foreign:
             known.applied, known.flows, known.refused = version, flows, refused
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()

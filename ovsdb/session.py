@@ -34,7 +34,7 @@ PROBE_MS: Final = 5000
 """Silence after which the server is asked for a sign of life; after as much again the session is new."""
 BACKOFF_MS: Final = (200, 2000)
 CLUSTER_BACKOFF_MS: Final = (100, 250)
-"""Between attempts at a database that has several servers, or a lock to be had."""
+"""Between attempts at a database that has several servers."""
 DIAL_IN_BACKOFF_MS: Final = (100, 300)
 IDLE_MS: Final = 1000
 """How long a session waits before it looks whether its reader has anything else to do, unless told otherwise."""
@@ -118,12 +118,11 @@ class Session:
     it, None on a unix socket.
     """
 
-    def __init__(self, remote: str, schema: dict[str, Any], lock: str | None = None, name: str | None = None) -> None:
+    def __init__(self, remote: str, schema: dict[str, Any], name: str | None = None) -> None:
         """`remote` is an active OVSDB connection method (ovsdb(7)); all columns of `schema` are monitored.
 
         With TLS the server's certificate must have the common name `name`, without that one of the overlay database's.
-        With `lock` the server is asked for a lock of that name (RFC 7047 4.1.8), and nothing can be
-        written without it. Each member of a cluster has locks of its own, so it is the leader that is asked then.
+        Of a cluster any member will do that is in it: followers pass writes on.
         """
         helper = ovs.db.idl.SchemaHelper(schema_json=schema)
         helper.register_all()
@@ -134,9 +133,8 @@ class Session:
                 tls_stream.expect(place, names, tls.OVERLAY_NAMES if name is None else repr(name))
         self._address: str | None = None
         self.fault = NEW
-        self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=lock is not None)
+        self.idl = _Replica(remote, helper, probe_interval=PROBE_MS, leader_only=False)
         self._widen()
-        self.idl.set_lock(lock)
         self._seqno = self.idl.change_seqno
         self._heard = (0, 0, 0)
         # A socket pair and no pipe: reading a pipe without data blocks under eventlet, whatever its flags say.
@@ -160,8 +158,7 @@ class Session:
     def _note_faults(self) -> None:
         reconnect = self.idl._session.reconnect
         # Whether a chassis has dialled in costs nothing to look.
-        several = "," in self.remote or self.idl.lock_name is not None
-        backoff = CLUSTER_BACKOFF_MS if several else BACKOFF_MS
+        backoff = CLUSTER_BACKOFF_MS if "," in self.remote else BACKOFF_MS
         # Not by set_backoff(), which makes a second of anything shorter.
         reconnect.min_backoff, reconnect.max_backoff = (
             DIAL_IN_BACKOFF_MS if self.remote.startswith(DIAL_IN) else backoff
@@ -187,11 +184,6 @@ class Session:
     def in_sync(self) -> bool:
         """Whether the replica is complete and its server still answers."""
         return bool(self.idl.state == ovs.db.idl.Idl.IDL_S_MONITORING and self.idl._session.is_connected())
-
-    @property
-    def has_lock(self) -> bool:
-        """Whether the lock that was asked for is ours, as far as is known."""
-        return bool(self.idl.has_lock)
 
     @property
     def local_address(self) -> str | None:
@@ -289,7 +281,7 @@ class Session:
             raise
         if status in (ovs.db.idl.Transaction.SUCCESS, ovs.db.idl.Transaction.UNCHANGED):
             return True
-        if status in (ovs.db.idl.Transaction.TRY_AGAIN, ovs.db.idl.Transaction.NOT_LOCKED):
+        if status == ovs.db.idl.Transaction.TRY_AGAIN:
             return False
         raise TransactionError(str(transaction.get_error() or transaction.status_to_string(status)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import ovs.db.idl
 
@@ -76,6 +76,10 @@ class Told:
 
 class NameTakenError(RuntimeError):
     """Another process has our name."""
+
+
+class NotOursError(Exception):
+    """What was to be written is another controller's to write by now."""
 
 
 def read(idl: ovs.db.idl.Idl) -> Shared:
@@ -189,17 +193,32 @@ def _write_own(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: T
 
 
 def fence(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) -> None:
-    """Let the transaction fail where what it writes of a chassis, or decides, is another's to write by now."""
+    """Let the transaction fail where what it writes of a chassis, or decides, is another's to write by then.
+
+    Raises NotOursError where it is known to be already.
+    """
     rows = {row.name: row for row in idl.tables["Chassis"].rows.values()}
+    decides = False
     for row in list(transaction._txn_rows.values()):
         table = row._table.name
-        if table in ("Binding", "Neighbor", "Drop", "Chassis"):
+        if table == "Chassis" and row._changes is not None and row._changes.keys() <= _DECIDED | _CLAIMED:
+            decides |= bool(row._changes.keys() & _DECIDED)
+        elif table in ("Binding", "Neighbor", "Drop", "Chassis"):
             chassis = rows.get(_value(row, "name" if table == "Chassis" else "chassis"))
             if chassis is not None:
+                if chassis._data["owner"].as_scalar() != told.name:
+                    raise NotOursError(f"{chassis.name} is {chassis.owner}'s")
                 _verify(transaction, chassis, "owner")
-        elif told.leads and table in ("Overlay_Global", "Network") and row._data is not None:
-            for totals in idl.tables["Overlay_Global"].rows.values():
-                _verify(transaction, totals, "leader")
+        elif table == "Network":
+            decides = True
+    if decides and told.leads:
+        for totals in idl.tables["Overlay_Global"].rows.values():
+            _verify(transaction, totals, "leader")
+
+
+_DECIDED: Final = frozenset({"present"})
+_CLAIMED: Final = frozenset({"owner", "generation"})
+"""Columns of a chassis that the one that leads writes, and that whoever takes it does."""
 
 
 def _verify(transaction: ovs.db.idl.Transaction, row: Any, column: str) -> None:

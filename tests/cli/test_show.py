@@ -250,6 +250,7 @@ EVERY_LIST = (
     "chassis-list",
     "tenant-list",
     "chassis-show h1",
+    "controller-list",
     "tenant-show acme",
     "check",
     "list Pending",

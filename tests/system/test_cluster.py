@@ -194,35 +194,18 @@ def test_tcp_and_the_leader(three: Cluster) -> None:
         assert (database.served.model, database.served.leader) == ("clustered", True)
 
 
-def test_a_session_goes_to_the_next_leader(three: Cluster) -> None:
-    session = _session(three.remote, lock="test")
+def test_a_session_goes_on_at_another_member(three: Cluster) -> None:
+    session = _session(three.remote)
     try:
-        eventually(lambda: _turn(session).has_lock, 5, "the lock is ours")
-        three.leader().kill()
+        eventually(lambda: _turn(session).in_sync, 5, "it is in sync")
+        member = next(each for each in three.members if session.idl.session_name() == each.socket)
+        member.kill()
         eventually(lambda: not _turn(session).in_sync, 5, "the loss is noticed")
         began = time.monotonic()
-        eventually(lambda: _turn(session).in_sync and session.has_lock, 10, "another leader gives the lock")
+        eventually(lambda: _turn(session).in_sync, 10, "another member serves it")
         assert time.monotonic() - began < 5
     finally:
         session.close()
-
-
-def test_a_lock_is_the_leaders_to_give(three: Cluster) -> None:
-    """Every member would give it; one that does not lead is not asked."""
-    sessions = [_session(member.socket, lock="test") for member in three.members]
-    try:
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
-            for session in sessions:
-                session.run()
-            time.sleep(0.02)
-        leads = [member is three.leader() for member in three.members]
-        assert [session.has_lock for session in sessions if session.in_sync] == [True]
-        assert [session.in_sync for session in sessions] == leads
-        assert all("it does not lead its cluster" in session.fault for session in sessions if not session.in_sync)
-    finally:
-        for session in sessions:
-            session.close()
 
 
 def test_a_session_never_goes_back(three: Cluster) -> None:

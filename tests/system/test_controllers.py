@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +19,7 @@ from topologies.databases import Cluster
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending
 from topologies.several import Several, several
+from topologies.wiring import underlay_nic, vtep_bridge
 
 SHARES = {"h1": "birch", "h2": "amber", "h3": "cedar"}
 TALKING = ("web1", "web2", "web3", "db1", "db2", "db3")
@@ -53,3 +58,175 @@ def test_the_chassis_of_one_that_is_killed_are_taken_over(together: tuple[Severa
     assert sum(map(len, events.values())) == 0, events
     assert (sending.record.losses(list(sending.record.lost)), sum(sending.record.leaked.values())) == (0, 0)
     assert took < 3
+
+
+def test_one_that_was_stopped_and_returns_writes_nothing(together: tuple[Several, Cluster]) -> None:
+    """It has missed a change, and has everything it needs to undo that but the right to."""
+    lab, _ = together
+    ground = Ground(lab)
+    lab.signal_named("birch", signal.SIGSTOP)
+    try:
+        lab.await_owners(["amber", "cedar"], 10)
+        lab.overlayctl("--wait", "port-set", "web1", "--allow", "10.0.7.1")
+        logged = len(lab.log_of("birch"))
+        with ground.watching() as events:
+            lab.signal_named("birch", signal.SIGCONT)
+            lab.await_shares(SHARES)
+            time.sleep(1)
+    finally:
+        lab.signal_named("birch", signal.SIGCONT)
+    assert sum(map(len, events.values())) == 0, events
+    assert "h1: another controller's now" in lab.log_of("birch")[logged:]
+    lab.overlayctl("--wait", "port-set", "web1", "--allow", "none")
+
+
+class Relay:
+    """A way to a server's socket that can be cut."""
+
+    def __init__(self, at: Path, to: str) -> None:
+        self.remote = f"unix:{at}"
+        self._to = to
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(at))
+        self._listening.listen()
+        self._open: list[socket.socket] = []
+        self._cut = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                if self._cut:
+                    near.close()
+                    continue
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self._to)
+                self._open += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        for each in (one, other):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def cut(self, cut: bool) -> None:
+        self._cut = cut
+        for each in self._open if cut else ():
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut(True)
+        self._listening.close()
+
+
+def test_one_that_is_cut_off_from_the_database_alone_cannot_write(
+    together: tuple[Several, Cluster], tmp_path: Path
+) -> None:
+    """It still is connected to the switches, and to the database of the chassis that was its own."""
+    lab, servers = together
+    relay = Relay(tmp_path / "relay", servers.members[0].socket.removeprefix("unix:"))
+    whole, lab.remote = lab.remote, relay.remote
+    lab.signal_named("cedar", signal.SIGTERM)
+    lab.start_named("cedar")
+    lab.remote = whole
+    ground = Ground(lab)
+    try:
+        lab.await_shares(SHARES)
+        before = ground.all_flows()
+        relay.cut(True)
+        lab.await_owners(["amber", "birch"], 15)
+        with ground.watching() as events:
+            lab.run("h3", "ovs-vsctl", "del-port", "br-int", "web3")
+            lab.run("h3", "ovs-vsctl", "set", "interface", "overlay-vxlan", "type=gre")
+            lab.run("h3", "ovs-vsctl", "set", "interface", "overlay-vxlan", "type=vxlan")
+            lab.plug("web3")
+            ground.settle()
+            time.sleep(2)
+        assert sum(map(len, events.values())) > 0, "the new owner is at work"
+        assert lab.ping("web1", "web3").lost == 0
+        relay.cut(False)
+        lab.await_shares(SHARES)
+        ground.settle()
+        assert [len(each) for each in ground.all_flows().values()] == [len(each) for each in before.values()]
+    finally:
+        relay.close()
+    log = lab.log_of("cedar")
+    assert "the switch has seen generation" in log
+    lab.signal_named("cedar", signal.SIGTERM)
+    lab.start_named("cedar")
+    lab.await_shares(SHARES)
+
+
+def test_the_database_servers_come_and_go_and_nobody_minds(together: tuple[Several, Cluster]) -> None:
+    lab, servers = together
+    ground = Ground(lab)
+    owners = lab.owners()
+    with ground.watching() as events, Sending(lab, TALKING) as sending:
+        for _ in range(2):
+            leader = servers.leader()
+            leader.kill()
+            time.sleep(2)
+            leader.start()
+            servers.settle()
+        time.sleep(2)
+    assert lab.owners() == owners
+    assert sum(map(len, events.values())) == 0, events
+    assert sending.record is not None
+    assert sending.record.losses(list(sending.record.lost)) == 0
+
+
+def test_what_moves_from_one_owner_to_the_next(together: tuple[Several, Cluster]) -> None:
+    lab, _ = together
+    with lab.pinging("web1", "web2") as pings:
+        lab.move("web2", "h3")
+        lab.overlayctl("port-wait", "web2")
+        lab.wait_up()
+        time.sleep(0.5)
+    assert lab.ping("web3", "web2").lost == 0
+    assert pings().lost <= 60, "at 10 ms from one to the next"
+    lab.move("web2", "h2")
+    lab.wait_up()
+    assert lab.ping("web3", "web2").lost == 0
+
+
+def test_a_vtep_changes_and_nothing_is_lost(together: tuple[Several, Cluster]) -> None:
+    """Each step waits for the switches of all three controllers."""
+    lab, _ = together
+    interface = vtep_bridge() if lab.datapath == "netdev" else underlay_nic()
+    lab.run("h2", "ip", "address", "add", "192.0.2.22/24", "dev", interface)
+    with Sending(lab, TALKING) as sending:
+        time.sleep(0.5)
+        lab.overlayctl("--wait", "--timeout", "30", "chassis-set", "h2", "--vtep", "192.0.2.22", timeout=40)
+        time.sleep(0.5)
+        lab.overlayctl("--wait", "--timeout", "30", "chassis-set", "h2", "--vtep", "192.0.2.2", timeout=40)
+        time.sleep(0.5)
+    assert sending.record is not None
+    assert sending.record.losses(list(sending.record.lost)) == 0
+
+
+def test_neighbors_that_are_learned_by_one_are_known_to_all(together: tuple[Several, Cluster]) -> None:
+    lab, _ = together
+    lab.ping("web9", "web1", count=1)
+    deadline = time.monotonic() + 10
+    while not all("10.0.0.9" in line for line in known(lab)):
+        assert time.monotonic() < deadline, known(lab)
+        time.sleep(0.2)
+
+
+def known(lab: Several) -> list[str]:
+    """The answers to ARP requests in the tenant's network that each switch gives."""
+    return [
+        "\n".join(
+            line
+            for line in lab.run(name, "ovs-ofctl", "dump-flows", "br-int").stdout.splitlines()
+            if "arp_tpa" in line and "metadata=0x64" in line
+        )
+        for name in SHARES
+    ]

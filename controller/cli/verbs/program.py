@@ -10,6 +10,7 @@ SHOW_JSON: Final = """\
 --format json prints one object:
   database, configured, installed    the server; the last configuration asked for, and installed, by --wait
   alarm       what stopped the controller, in words; empty when nothing did
+  controllers [{name, openflow, lives, leads, chassis}]; chassis: the names of its own
   chassis     [{name, state, vteps, encaps, datapath, ovsdb, controller, bridges, flows, error}]
                 vteps: [{ip, encaps, mtu}]; bridges: {physical: bridge}
   networks    [{name, tenant, vni, encap, mtu, carries, physical, physical_vlan, gateway_chassis,
