@@ -130,7 +130,7 @@ def run(seconds: float, chance: random.Random, *, json_lines: bool = False) -> O
 def _await_all(lab: Several, servers: Cluster) -> None:
     """Everybody is there, and has what is to be its own."""
     servers.settle(30)
-    lab.await_shares(SHARES, 40)
+    lab.await_shares(SHARES)
 
 
 SHARES: Final = {"h1": "birch", "h2": "amber", "h3": "cedar"}

@@ -109,7 +109,7 @@ class Several(Lab):
             raise RuntimeError(f"after {patience:g} s the chassis' owners are {found}, not all of {', '.join(among)}")
         return time.monotonic() - began
 
-    def await_shares(self, shares: dict[str, str], patience: float = 30.0) -> None:
+    def await_shares(self, shares: dict[str, str], patience: float = 90.0) -> None:
         """Wait until the chassis are shared out like this. RuntimeError when they are not in time."""
         if not processes.wait_until(lambda: self.owners() == shares, patience, poll=0.1):
             raise RuntimeError(f"after {patience:g} s the chassis' owners are {self.owners()}, and not {shares}")
