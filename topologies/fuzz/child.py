@@ -150,6 +150,8 @@ def _guided(trial: Trial, target: Target, args: argparse.Namespace) -> None:
 
     def one(data: bytes) -> None:
         trial.one(data)
+        if trial.number >= args.inputs:
+            trial.tell()  # libFuzzer ends the process, and comes back to nobody
         if time.monotonic() > until:
             trial.tell()
             os._exit(0)
@@ -160,7 +162,7 @@ def _guided(trial: Trial, target: Target, args: argparse.Namespace) -> None:
         (home / f"{number}").write_bytes(seed)
     # No limit of its own on time or memory: those are ours. It ends the process when it is done.
     options = [f"-runs={args.inputs}", f"-seed={args.seed + 1}", "-timeout=0", "-rss_limit_mb=0", "-max_len=65536"]
-    options += ["-handle_alrm=0", "-verbosity=0", "-print_final_stats=0", "-detect_leaks=0"]
+    options += ["-verbosity=0", "-print_final_stats=0", "-detect_leaks=0"]
     atheris.Setup([sys.argv[0], str(home), *options], one, custom_mutator=mutated, internal_libfuzzer=True)
     try:
         atheris.Fuzz()

@@ -17,6 +17,9 @@ from topologies.fuzz.target import corpus
 
 STDIN: Final = "<"
 """Behind this word an input has what standard input holds; that is not part of the command line."""
+MOST: Final = 200
+LINES: Final = 10
+"""The most words of a command line that is made, and the most lines on its standard input."""
 _HURRY: Final = ["--timeout", "0.05"]
 """To wait as long as one was told to is no hang."""
 _ABSOLUTE: Final = re.compile(r"(^|[=:,])/+(?!nonexistent)")
@@ -46,7 +49,10 @@ class Cli:
             words += ["--"] * bool(number) + json.loads(chance.choice(seeds))
         if chance.random() < 0.2:
             words = ["--dry-run", *words]
-        return as_input(mutate.text(words, chance, self._words)[:200])
+        made = [word[: mutate.LONGEST] for word in mutate.text(words, chance, self._words)[:MOST]]
+        # Each line of a batch is a command, and takes the time of one.
+        argv, between, stdin = _parted(made)
+        return as_input([*argv, between, *stdin[:LINES]] if stdin else argv)
 
     def run(self, data: bytes) -> None:
         """Run it; what it names outside of its directory it gets there."""

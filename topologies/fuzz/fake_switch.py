@@ -28,6 +28,8 @@ from ovsdb.provision import datapath_id
 SLOWLY: Final = 512
 """Bytes that the slow one reads, each `SLOWLY_S` seconds."""
 SLOWLY_S: Final = 0.25
+NEIGHBORS: Final = 20
+"""Addresses of each family that are told of: few, so that what is measured is the flood and not how many are known."""
 _PIECES: Final = 64
 """Different pieces of a flood, of so many packet-ins each as fit in 64 KiB."""
 _TOO_LARGE: Final = OWNER_COOKIE | Kind.DROP_TOO_LARGE << KIND_SHIFT
@@ -45,15 +47,18 @@ def packet_in(ofport: int, frame: bytes, cookie: int = OWNER_COOKIE, limit: int 
 
 
 def arp(number: int) -> bytes:
-    """An ARP request by one of 200 neighbors, each of which has had as many MACs as one likes."""
-    mac, ip = b"\x06\x00" + number.to_bytes(4, "big"), bytes((10, 0, 1, number % 200 + 1))
+    """An ARP request by one of a few neighbors, each of which has had as many MACs as one likes."""
+    mac, ip = b"\x06\x00" + number.to_bytes(4, "big"), bytes((10, 0, 1, number % NEIGHBORS + 1))
     return b"\xff" * 6 + mac + pack("!HHHBBH6s4s6s4s", 0x0806, 1, 0x0800, 6, 4, 1, mac, ip, bytes(6), b"\n\0\0\1")
 
 
 def advertisement(number: int) -> bytes:
     """The same by neighbor discovery."""
     mac = b"\x06\x00" + number.to_bytes(4, "big")
-    ip, everybody = bytes.fromhex("fd00" + "00" * 13) + bytes((number % 200,)), bytes.fromhex("ff02" + "00" * 13 + "01")
+    ip, everybody = (
+        bytes.fromhex("fd00" + "00" * 13) + bytes((number % NEIGHBORS,)),
+        bytes.fromhex("ff02" + "00" * 13 + "01"),
+    )
     message = pack("!BBHI", 136, 0, 0, 0x20000000) + ip + b"\2\1" + mac
     summed = checksum(ip + everybody + pack("!IHBB", len(message), 0, 0, 58) + message)
     message = message[:2] + summed.to_bytes(2, "big") + message[4:]

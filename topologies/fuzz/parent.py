@@ -116,7 +116,8 @@ class Run:
                 left = began + self._order.seconds - time.monotonic()
                 after = self._child(home, first, left)
                 self._outcome.seconds = time.monotonic() - began
-                if after is None or self._order.guided or self._outcome.deaths >= MOST:
+                tried = self._order.files and after is not None and after >= len(self._order.files)
+                if after is None or tried or self._order.guided or self._outcome.deaths >= MOST:
                     return self._outcome
                 first = after
 
