@@ -36,7 +36,7 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit status."""
-    # What follows `--`, and all that `test`, the verbs of `_told` are given, is not ours to read.
+    # What follows `--`, and all that `test` and the verbs of `_told` are given, is not ours to read.
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["test"]:
         return _test(given[1:])
