@@ -11,7 +11,8 @@ from struct import Struct
 from typing import Any, Final
 
 from ryu.lib import hub
-from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
+from ryu.ofproto import ofproto_v1_4
+from ryu.ofproto import ofproto_v1_4_parser as parser
 
 from controller import wire
 from flows import text
@@ -23,6 +24,8 @@ from flows.tables import PIPELINE, Kind
 LOG: Final = logging.getLogger("overlay.channel")
 ANSWER_S: Final = 15
 """Seconds a switch may take to answer before it counts as hung."""
+MOST_PARTS: Final = 2048
+"""Messages that one answer may have, 64 KiB each: 300 000 flows and more. One without end would fill our memory."""
 _CHUNK: Final = 65536
 """Bytes of flow mods handed to Ryu's queue at once (it holds 16 such pieces)."""
 
@@ -48,13 +51,13 @@ def _read_multipart(*read: Any) -> Any:
 
 _MULTIPART: Final = Struct("!HH")
 _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
-    ofproto_v1_4.OFPMP_FLOW: (ofproto_v1_4_parser.OFPFlowStatsReply, wire.parse_flow_stats),
-    ofproto_v1_4.OFPMP_METER: (ofproto_v1_4_parser.OFPMeterStatsReply, wire.parse_meter_stats),
-    ofproto_v1_4.OFPMP_FLOW_MONITOR: (ofproto_v1_4_parser.OFPFlowMonitorReply, wire.parse_flow_updates),
-    ofproto_v1_4.OFPMP_METER_CONFIG: (ofproto_v1_4_parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
+    ofproto_v1_4.OFPMP_FLOW: (parser.OFPFlowStatsReply, wire.parse_flow_stats),
+    ofproto_v1_4.OFPMP_METER: (parser.OFPMeterStatsReply, wire.parse_meter_stats),
+    ofproto_v1_4.OFPMP_FLOW_MONITOR: (parser.OFPFlowMonitorReply, wire.parse_flow_updates),
+    ofproto_v1_4.OFPMP_METER_CONFIG: (parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
-_READ_BY_RYU: Final = ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
-ofproto_v1_4_parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
+_READ_BY_RYU: Final = parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
+parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY] = _read_multipart
 
 
 _STALE: Final = f"type {ofproto_v1_4.OFPET_ROLE_REQUEST_FAILED} code {ofproto_v1_4.OFPRRFC_STALE}"
@@ -94,6 +97,13 @@ class Channel:
         self._watched = False
         self._demoted = False
         self.role: Role | None = None
+        self._sent: dict[int, int] = {}
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits to be sent that whoever sends more waits too: the switch does not take it."""
+        waiting = self._datapath.send_q
+        return waiting is None or waiting.full()
 
     def take_role(self, role: Role) -> None:
         """Ask to be master or slave (section 6.3.6). Raises StaleError, ChannelError."""
@@ -115,11 +125,11 @@ class Channel:
         """The generation that the switch has seen then."""
         xid, replies = self._expect()
         try:
-            request = ofproto_v1_4_parser.OFPRoleRequest(self._datapath, kind, generation)
+            request = parser.OFPRoleRequest(self._datapath, kind, generation)
             request.set_xid(xid)
             request.serialize()
             self._send(bytes(request.buf))
-            return int(self._wait(replies).generation_id)
+            return int(self._wait(replies, parser.OFPRoleReply).generation_id)
         finally:
             del self._replies[xid]
 
@@ -132,7 +142,7 @@ class Channel:
             return
         self._watched = True
         tables = [table.id for table in PIPELINE if table.id not in LEARNED_TABLES]
-        for _ in self._ask(lambda xid: wire.flow_monitor_request(xid, tables)):
+        for _ in self._ask(parser.OFPFlowMonitorReply, lambda xid: wire.flow_monitor_request(xid, tables)):
             pass
 
     def stats(self, kind: Kind | None = None, *, everybody: bool = False) -> list[wire.FlowStats]:
@@ -143,18 +153,20 @@ class Channel:
         cookie, mask = (0, 0) if everybody else (OWNER_COOKIE, OWNER_MASK)
         if kind is not None:
             cookie, mask = cookie | kind << KIND_SHIFT, mask | 0xFF << KIND_SHIFT
-        return [row for part in self._ask(lambda xid: wire.flow_stats_request(xid, cookie, mask)) for row in part]
+        parts = self._ask(parser.OFPFlowStatsReply, lambda xid: wire.flow_stats_request(xid, cookie, mask))
+        return [row for part in parts for row in part]
 
     def read_meters(self) -> dict[int, Rate | None]:
         """All meters on the switch, as `meters.Found`. Raises ChannelError."""
         found: dict[int, Rate | None] = {}
-        for part in self._ask(wire.meter_config_request):
+        for part in self._ask(parser.OFPMeterConfigStatsReply, wire.meter_config_request):
             found.update(part)
         return found
 
     def meter_stats(self) -> list[wire.MeterStats]:
         """The counters of each meter on the switch. Raises ChannelError."""
-        return [row for part in self._ask(wire.meter_stats_request) for row in part]
+        parts = self._ask(parser.OFPMeterStatsReply, wire.meter_stats_request)
+        return [row for part in parts for row in part]
 
     def delete_meters(self, plan: MeterPlan) -> None:
         """Delete meters; the flows that used them must be gone. Raises ChannelError."""
@@ -226,7 +238,8 @@ class Channel:
     def on_error(self, message: Any) -> None:
         """Take an error message."""
         reason = f"type {message.type} code {message.code}"
-        self._refused[message.xid] = reason
+        if message.xid in self._sent:  # of what was never sent nothing is kept, however much of it comes
+            self._refused[message.xid] = reason
         if reason == _IS_SLAVE:
             self.demoted()
         waiting = self._replies.get(message.xid)
@@ -244,7 +257,7 @@ class Channel:
     def _send_all(self, messages: Iterable[tuple[bytes, int]]) -> dict[int, str]:
         """Send and wait until all took effect; the errors by the message's place in order."""
         self._refused.clear()
-        xids: dict[int, int] = {}
+        self._sent = xids = {}
         chunk = bytearray()
         for place, (message, xid) in enumerate(messages):
             xids[xid] = place
@@ -255,23 +268,24 @@ class Channel:
         xid, replies = self._expect()
         try:
             self._send(bytes(chunk) + wire.barrier_request(xid))
-            self._wait(replies)
+            self._wait(replies, parser.OFPBarrierReply)
         finally:
             del self._replies[xid]
         if self._demoted:
             raise DemotedError("another controller is master of the switch")
         return {xids[xid]: reason for xid, reason in self._refused.items() if xid in xids}
 
-    def _ask(self, request: Callable[[int], bytes]) -> Iterable[Any]:
-        """The bodies of all parts of the answer to a multipart request, which is made with its number."""
+    def _ask(self, answer: type[Any], request: Callable[[int], bytes]) -> Iterable[Any]:
+        """The bodies of all parts of the answer, which is of that class, to a request, made with its number."""
         xid, replies = self._expect()
         try:
             self._send(request(xid))
-            while True:
-                message = self._wait(replies)
+            for _ in range(MOST_PARTS):
+                message = self._wait(replies, answer)
                 yield message.body
                 if not message.flags & ofproto_v1_4.OFPMPF_REPLY_MORE:
                     return
+            raise self.broken(f"its answer has more than {MOST_PARTS} messages")
         finally:
             del self._replies[xid]
 
@@ -280,14 +294,20 @@ class Channel:
         self._replies[xid] = hub.Queue()
         return xid, self._replies[xid]
 
-    def _wait(self, replies: hub.Queue) -> Any:
+    def broken(self, why: str) -> ChannelError:
+        """The error to raise when the switch says what none says; the connection is ended."""
+        self.close()
+        return ChannelError(why)
+
+    def _wait(self, replies: hub.Queue, answer: type[Any]) -> Any:
         try:
             message = replies.get(timeout=ANSWER_S)
         except hub.QueueEmpty:
-            self.close()
-            raise ChannelError(f"no answer within {ANSWER_S} s") from None
+            raise self.broken(f"no answer within {ANSWER_S} s") from None
         if isinstance(message, ChannelError):
             raise message
+        if not isinstance(message, answer):
+            raise self.broken(f"it answered with {type(message).__name__[3:]}, not {answer.__name__[3:]}")
         return message
 
     def _send(self, message: bytes) -> None:

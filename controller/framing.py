@@ -55,6 +55,11 @@ _ENTRIES: Final = {
 """The lists that are handed on, the fewest bytes that an entry has, and where in it its length stands."""
 
 
+def is_packet_in(message: bytes) -> bool:
+    """Whether a message is one."""
+    return message[1] == PACKET_IN
+
+
 class MalformedError(ValueError):
     """What came is no OpenFlow that a switch would send; the text says why."""
 

@@ -82,7 +82,11 @@ class Installed:
         """The flows, without what was slipped in under a cookie of ours. Raises ChannelError."""
         self._suspected = False
         self._read_at = began = monotonic()
-        reading = judge(self._channel.stats(everybody=True), self.flows, self.given)
+        rows = self._channel.stats(everybody=True)
+        try:
+            reading = judge(rows, self.flows, self.given)
+        except ValueError as error:
+            raise self._channel.broken(f"what it says of its flows can't be read: {error}") from None
         self._reading_s = monotonic() - began
         if reading.added:
             self._channel.delete(reading.added)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -24,7 +24,9 @@ from ryu.lib import hub
 
 from controller import framing
 from controller.admission import Peer, plain_address
+from controller.budget import Budget
 from ovsdb import tls
+from ovsdb.provision import PACKET_INS
 
 LOG: Final = logging.getLogger("overlay.openflow")
 ADMISSION_S: Final = 5.0
@@ -37,6 +39,16 @@ TOLD_MAX: Final = 1024
 TOLD_PER_PEER: Final = 16
 """Addresses that are remembered, and reasons of each, so that each is told once and nobody fills the log."""
 CHUNK: Final = 1 << 16
+TURN: Final = 16
+"""Messages of one switch that are handed on before the others have their turn."""
+PACKET_INS_A_SECOND: Final = 2 * PACKET_INS[0]
+PACKET_INS_AT_ONCE: Final = 2 * PACKET_INS[1]
+"""Packet-ins of one switch that are looked at: more than a switch sends that heeds what it was told."""
+MESSAGES_A_SECOND: Final = 1000
+MESSAGES_AT_ONCE: Final = 20_000
+"""Messages of any sort that are taken of one switch: at once as many as answer the largest of plans."""
+BEYOND_S: Final = 0.05
+"""Seconds of rest after a piece of data with more packet-ins than that."""
 _ECHO: Final = bytes([framing.VERSION, framing.ECHO_REQUEST, 0, 8, 0xFF, 0xFF, 0xFF, 0xFF])
 
 Admit = Callable[[int, Peer], tuple[str, str] | None]
@@ -197,6 +209,10 @@ class Connection:
         self._decide = decide
         self._framing = framing.Framing()
         self._timeout: float | None = None
+        self._ready: deque[bytes] = deque()
+        self._packets = Budget(PACKET_INS_A_SECOND, PACKET_INS_AT_ONCE)
+        self._messages = Budget(MESSAGES_A_SECOND, MESSAGES_AT_ONCE)
+        self._pause = 0.0
         self._ended = False
         self._heard_at = monotonic()
         self.datapath_id = -1
@@ -235,9 +251,11 @@ class Connection:
         """Whole messages that are safe to parse, b'' at the end. Raises TimeoutError when there is none in time."""
         try:
             while not self._ended:
-                found = self._receive()
-                if found:
-                    return found
+                # A switch that floods us has its turn, and then the others have theirs.
+                hub.sleep(0 if self._ready else self._pause)
+                if self._ready:
+                    return b"".join(self._ready.popleft() for _ in range(min(TURN, len(self._ready))))
+                self._receive()
         except (RefusedError, framing.MalformedError) as refusal:
             self.fault = str(refusal)
         except TimeoutError:
@@ -249,8 +267,8 @@ class Connection:
         self._ended = True
         return b""
 
-    def _receive(self) -> bytes:
-        """What one piece of data makes; it is the end when there is none."""
+    def _receive(self) -> None:
+        """Take a piece of data, and what is to be handed on of it; it is the end when there is none."""
         left = self._deadline - monotonic()
         if not self.admitted and left <= 0:
             raise TimeoutError
@@ -258,16 +276,30 @@ class Connection:
         data = self._opened.recv(CHUNK)
         if not data:
             self._ended = True
-            return b""
+            return
         self._heard_at = monotonic()
-        hub.sleep(0)  # a switch that floods us has its turn, and then the others have theirs
         safe = self._framing.feed(data)
         if not self.admitted:
             claimed = next((found for found in map(framing.datapath, safe) if found is not None), None)
             if claimed is not None:
                 self._decide(claimed)
                 self._framing.admitted = True
-        return b"".join(safe)
+        self._ready.extend(self._within_budget(safe))
+
+    def _within_budget(self, safe: list[bytes]) -> list[bytes]:
+        """The messages without packet-ins beyond what a switch was told to keep to, which nobody looks at.
+
+        Whoever sends more, of whatever sort, is read more slowly: what it can't send costs nobody anything.
+        """
+        now, kept, packets = monotonic(), [], 0
+        allowed = max(0, int(self._packets.left(now)))
+        for message in safe:
+            packets += framing.is_packet_in(message)
+            if packets <= allowed or not framing.is_packet_in(message):
+                kept.append(message)
+        self._packets.take(min(packets, allowed), now)
+        self._pause = max(self._messages.take(len(kept), now), BEYOND_S if packets > allowed else 0.0)
+        return kept
 
     def sendall(self, data: bytes) -> None:
         """As a socket's."""

@@ -25,8 +25,10 @@ from ryu.ofproto import ofproto_v1_4
 
 from controller import too_large
 from controller.admission import Peer, admit
+from controller.budget import Budget
 from controller.channel import Channel, ChannelError
 from controller.dial_in import DialIn
+from controller.heard import Heard, Told
 from controller.listener import Contexts, Listener, handshake
 from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
@@ -41,6 +43,11 @@ from ovsdb.remotes import OPENFLOW_PORT
 
 LOG: Final = logging.getLogger("overlay.app")
 DIAL_IN_RETRY_S: Final = 1.0
+LEARNING_SHARE: Final = 0.1
+LEARNING_SAVED_S: Final = 1.0
+"""The share of the time in which chassis act on newly learned neighbors, and the seconds of it that may be saved up."""
+ROUND_S: Final = 1.0
+"""Seconds after which a chassis is not waited for that has not done so."""
 DIED: Final = 70
 """Exit status when one of our loops died (EX_SOFTWARE)."""
 
@@ -63,11 +70,14 @@ class OverlayApp(app_manager.RyuApp):
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
         self._answered = too_large.Answered()
+        self._heard = Heard()
+        self._hearing = hub.Event()
         self._server: embedded.EmbeddedServer | None = None
         database = self._database()
         self._listen_for_switches()
         self._overlay = OverlaySession(database, self._state, self._listens)
         spawn(self._overlay.run)
+        spawn(self._learn)
         self._listen_for_chassis()
 
     def _database(self) -> str:
@@ -244,13 +254,34 @@ class OverlayApp(app_manager.RyuApp):
         if kind_of(message.cookie) is Kind.DROP_TOO_LARGE:
             self._answer(name, channel, message.match, frame)
         elif (seen := parse_neighbor(frame)) is not None:
-            self._state.see(name, ofport, seen, monotonic(), message.match.get("metadata"))
+            self._heard.put(Told(name, ofport, message.match.get("metadata"), seen))
+            self._hearing.set()
+
+    def _learn(self) -> None:
+        """Act on what ports tell of neighbors: at once, but for who tells of others again and again.
+
+        All chassis act on it, and what else is to be done there waits meanwhile. So it may take its share of the time.
+        """
+        budget, chassis = Budget(LEARNING_SHARE, LEARNING_SAVED_S), self._state.chassis
+        while True:
+            self._hearing.wait()
+            self._hearing.clear()
+            began, before = monotonic(), self._state.version
+            # Who is behind anyway, or gone, is not waited for.
+            ours = [known for known in chassis.values() if known.connected and not known.foreign]
+            prompt = [known for known in ours if known.applied >= before]
+            if not self._state.see_all(self._heard.take(), began):
+                continue
+            learned = self._state.version
+            while monotonic() < began + ROUND_S and any(known.applied < learned for known in prompt):
+                hub.sleep(0.01)
+            hub.sleep(budget.take(monotonic() - began, monotonic()))
 
     def _answer(self, name: str, channel: Channel, match: Any, frame: bytes) -> None:
         """Tell the sender of a packet that no tunnel can carry; its registers say how large one may be."""
         ofport = match["in_port"]
         told = too_large.answer(frame, match.get(LIMIT, 0), too_large.vlan(match.get(IN_TAG, 0)))
-        if told is not None and self._answered.may(name, ofport, frame, monotonic()):
+        if told is not None and not channel.behind and self._answered.may(name, ofport, frame, monotonic()):
             with contextlib.suppress(ChannelError):
                 channel.send_packet(told, [Output(ofport)])
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.chassis_state import ChassisState
+from controller.heard import Told
 from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
 from controller.outlets import OpenOutlets
 from controller.packet_in import Seen
@@ -305,14 +306,24 @@ class State:
 
         Of a trunk port `vni` says which of its networks the packet was in.
         """
-        if self.declared is None or not self.shares.mine(chassis):
-            return
+        self.see_all([Told(chassis, ofport, vni, seen)], now)
+
+    def see_all(self, told: Iterable[Told], now: float) -> bool:
+        """The same for many at once, of which `changed` is told once; whether it was."""
+        if self.declared is None:
+            return False
         if self._claims is None:
             self._claims = Claims(self.declared.ports, self.overlay.bindings)
         vnis = {name: network.vni for name, network in self.overlay.networks.items()}
-        binding = self._claims.binding(chassis, ofport, vnis, vni)
-        if binding is not None and self.neighbors.see(self._claims, binding, seen, now):
+        anything = False
+        for chassis, ofport, vni, seen in told:
+            mine = self.shares.mine(chassis)
+            binding = self._claims.binding(chassis, ofport, vnis, vni) if mine else None
+            if binding is not None and self.neighbors.see(self._claims, binding, seen, now):
+                anything = True
+        if anything:
             self._learned()
+        return anything
 
     def listen(
         self, chassis: str, counted: Mapping[tuple[int, str], int], now: float

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from ryu.ofproto import ofproto_v1_4_parser as parser
+
+from controller import channel as channel_module
 from controller import wire
-from controller.channel import Channel
+from controller.channel import Channel, ChannelError
 from controller.reconciler import _refusal
 from flows.flow import Output, flow
 from flows.meters import MeterPlan
@@ -35,13 +39,17 @@ class Switch:
         return True
 
 
-class _Barrier:
+class _Barrier(parser.OFPBarrierReply):
     def __init__(self, xid: int) -> None:
+        super().__init__(None)
         self.xid = xid
 
 
-class _Refusal(_Barrier):
+class _Refusal:
     type, code = 12, 1
+
+    def __init__(self, xid: int) -> None:
+        self.xid = xid
 
 
 def _flow(vni: int, outputs: int, table: Any = FLOOD, kind: Kind = Kind.FLOOD_FROM_PORT) -> Any:
@@ -95,3 +103,64 @@ def test_a_meter_that_is_refused_is_told_beside_the_flows() -> None:
     assert refused == {}
     assert unmetered == {5: "type 12 code 1"}
     assert [message[1] for message in switch.took] == [wire.METER_MOD, wire.METER_MOD, wire.FLOW_MOD]
+
+
+class Liar:
+    """A switch that answers every question with messages of its own choice."""
+
+    address = ("198.51.100.1", 6653)
+
+    def __init__(self, *answers: Any) -> None:
+        self.xid = 0
+        self.answers = answers
+        self.closed = False
+        self.send_q = None
+        self.channel = Channel(self)
+
+    def send(self, sent: bytes) -> bool:
+        for answer in self.answers:
+            answer.xid = self.xid
+            self.channel.on_reply(answer)
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _stats(flags: int = 0) -> Any:
+    reply = parser.OFPFlowStatsReply(None)
+    reply.flags, reply.body = flags, []
+    return reply
+
+
+def test_a_switch_that_answers_something_else_loses_its_connection_and_nothing_more() -> None:
+    """Each ended the whole controller: what came was taken for what was asked for."""
+    barrier = parser.OFPBarrierReply(None)
+    updates = parser.OFPFlowMonitorReply(None)
+    updates.flags, updates.body = 0, [1, 2]
+    for ask, answer in (
+        (lambda channel: channel.stats(), barrier),
+        (lambda channel: channel.stats(), updates),
+        (lambda channel: channel.read_meters(), _stats()),
+        (lambda channel: channel.apply(plan([_flow(1, 1)], set())), _stats()),
+    ):
+        switch = Liar(answer)
+        with pytest.raises(ChannelError, match=r"it answered with .*, not "):
+            ask(switch.channel)
+        assert switch.closed
+
+
+def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "MOST_PARTS", 3)
+    assert Liar(_stats(1), _stats(1), _stats()).channel.stats() == []
+    switch = Liar(_stats(1), _stats(1), _stats(1), _stats(1))
+    with pytest.raises(ChannelError, match="more than 3 messages"):
+        switch.channel.stats()
+    assert switch.closed
+
+
+def test_errors_about_what_was_never_sent_are_not_kept() -> None:
+    switch = Switch()
+    for xid in range(1000, 2000):
+        switch.channel.on_error(_Refusal(xid))
+    assert not switch.channel._refused

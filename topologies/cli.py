@@ -28,6 +28,7 @@ examples:
   ./lab down
   ./lab bench --moves                       how long a port that moves is out of reach, beside OVN
   ./lab prove --topologies 10000            isolation, over compiled flows of random overlays (docs/isolation.md)
+  ./lab fuzz frames --inputs 1000000        mutated input for everything that strangers speak to
   ./lab faults F1 F12 --seeds 3             break things under traffic, and count what is lost and leaked
   ./lab controllers --minutes 10            three controllers, and any of them killed
   ./lab test -k arp                         the tests, with pytest's options
@@ -36,11 +37,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit status."""
-    # What follows `--`, and all that these verbs are given, is not ours to read.
+    # What follows `--`, and all that `test` and the verbs of `_told` are given, is not ours to read.
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["test"]:
         return _test(given[1:])
-    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"], ["controllers"]):
+    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"], ["fuzz"], ["controllers"]):
         return _told(given[0], given[1:])
     cut = given.index("--") if "--" in given else len(given)
     args = _parser().parse_args(given[:cut])
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("bench", help="measure what it costs beside flows by hand, or beside OVN")
     verbs.add_parser("faults", help="break one thing after the other under traffic, and count what is lost and leaked")
     verbs.add_parser("controllers", help="three controllers and three database servers, killed and stopped at random")
+    verbs.add_parser("fuzz", help="try mutated messages, frames, command lines and files, each under a watchdog")
     verbs.add_parser("prove", help="hold compiled flows against what is declared: tenants, random overlays, mutants")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
     verbs.add_parser("setup", help="install what is missing, and nothing else")

@@ -122,6 +122,10 @@ class Lab(Fabric):
         """Whether the controller that was started last has not ended."""
         return self._controller is not None and not self._controller.ended()
 
+    def controller_pid(self) -> int:
+        """The process of the controller that was started last; KeyError when none was."""
+        return self._processes[CONTROLLER].pid
+
     def stop_controller(self, number: int = signal.SIGTERM) -> None:
         """End the controller (with SIGKILL: kill it) and wait until it has gone."""
         process = self._processes[CONTROLLER]

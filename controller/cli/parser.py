@@ -7,7 +7,7 @@ import os
 import re
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from controller.cli.errors import one_of
 from controller.cli.verbs import GROUPS, VERBS
@@ -89,7 +89,8 @@ def parse_all(argv: Sequence[str]) -> list[Namespace]:
             commands[-1].append(_spelled(word))
     if not commands[0] and len(commands) > 1:  # `overlayctl -- net-add ...`, as ovs-vsctl allows
         del commands[0]
-    if len(commands) > 1 and commands[0][0].startswith("-") and not VERBS.keys() & set(commands[0]):
+    options_first = len(commands) > 1 and commands[0] and commands[0][0].startswith("-")
+    if options_first and not VERBS.keys() & set(commands[0]):
         commands[:2] = [commands[0] + commands[1]]  # `overlayctl --wait -- net-add ...`
     parsed = [_parsed(command) for command in commands]
     if len(parsed) > 1:
@@ -158,7 +159,17 @@ def build() -> ArgumentParser:
     return parser
 
 
-class _Parser(ArgumentParser):
+class _Escaping(ArgumentParser):
+    """One that shows what was written wrong without letting it move the cursor."""
+
+    def error(self, message: str) -> NoReturn:
+        """As ArgumentParser.error."""
+        from controller.cli.text import escaped_lines
+
+        super().error(escaped_lines(message))
+
+
+class _Parser(_Escaping):
     """One that helps somebody who wrote a verb that there is not, instead of naming all."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -185,7 +196,7 @@ class _Parsers(dict[str, ArgumentParser]):
 def verb_parser(verb: Verb) -> ArgumentParser:
     """The parser of one verb."""
     lines = ["examples:", *(f"  overlayctl {example}" for example in verb.examples)]
-    parser = ArgumentParser(
+    parser = _Escaping(
         prog=f"overlayctl {verb.name}",
         description=f"{verb.text[0].upper()}{verb.text[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

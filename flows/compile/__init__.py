@@ -7,6 +7,7 @@ module makes flows of a view and nothing else, so an unchanged view never needs 
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from functools import cache as made_once
 from typing import Final
 
 from flows.compile import (
@@ -63,10 +64,10 @@ _PER_VIEW: Final = (
 )
 
 
-def pipeline() -> Iterator[Flow]:
-    """The flows that every chassis has, whatever the overlay."""
-    for table in _MODULES:
-        yield from table.misses()
+@made_once
+def pipeline() -> tuple[Flow, ...]:
+    """The flows that every chassis has, whatever the overlay; made once."""
+    return tuple(flow for table in _MODULES for flow in table.misses())
 
 
 def compile(overlay: Overlay, chassis: str, cache: Cache | None = None) -> tuple[Flow, ...]:

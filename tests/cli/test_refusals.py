@@ -225,3 +225,20 @@ def test_only_what_is_missing_is_required(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         call("list")
     assert capsys.readouterr().err.endswith("the following arguments are required: TABLE\n")
+
+
+@pytest.mark.parametrize("line", ["-- -- show", "-- --", "--", "--wait -- -- net-list", "net-list -- -- net-list"])
+def test_dashes_with_nothing_between_are_wrong_usage(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call(line)
+    assert ended.value.code == 2
+    assert "the following arguments are required: VERB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["\x1b[2J"], ["net-set", "red", "--\x1b[31m"], ["net-list", "x\x07\u202e"]])
+def test_what_was_written_wrong_does_not_move_the_cursor(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    said = capsys.readouterr().err
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+    assert "\\x" in said
