@@ -177,6 +177,11 @@ class Channel:
         if waiting is not None:
             waiting.put(ChannelError(reason))
 
+    def counts(self) -> dict[str, int]:
+        """How much waits: messages for Ryu to send, and requests for an answer."""
+        queue = self._datapath.send_q  # None when the connection has ended
+        return {"send_queue": queue.qsize() if queue is not None else 0, "unanswered": len(self._replies)}
+
     def on_end(self) -> None:
         """Take the end of the connection: nobody waits any longer."""
         for waiting in self._replies.values():

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
@@ -28,6 +29,7 @@ from controller.dial_in import DialIn
 from controller.listener import Contexts, Listener, handshake
 from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
+from controller.service import Service, Turning
 from controller.sessions import ChassisSession, OverlaySession
 from controller.state import State
 from flows.flow import Output, kind_of
@@ -66,6 +68,31 @@ class OverlayApp(app_manager.RyuApp):
         self._overlay = OverlaySession(database, self._state)
         spawn(self._overlay.run)
         self._listen_for_chassis()
+        self._service = Service(self._loops, lambda: self._overlay.in_sync, self._counts)
+        spawn(self._service.run)
+
+    def _loops(self) -> dict[str, Turning]:
+        """The loops that go on turning, by what they are about."""
+        found: dict[str, Turning] = {"overlay database": self._overlay}
+        found |= {f"{name}'s database": session for name, session in self._sessions.items()}
+        return found | {f"{name}'s switch": reconciler for name, reconciler in self._reconcilers.items()}
+
+    def _counts(self) -> dict[str, int]:
+        """How much is kept and waits, of everything that could grow."""
+        state = self._state
+        found = Counter(
+            events=self.events.qsize(),
+            channels=len(self._channels),
+            reconcilers=len(self._reconcilers),
+            sessions=len(self._sessions),
+            bindings=len(state.overlay.bindings),
+            neighbors=len(state.neighbors),
+            remembered=len(state.since) + len(state.drops) + len(state.pending),
+        )
+        parts = [*self._reconcilers.values(), *self._sessions.values(), self._overlay]
+        for part in (*parts, *(channel for _, channel in self._channels.values())):
+            found.update(part.counts())
+        return dict(found)
 
     def _database(self) -> str:
         """The overlay database's remote: the one named, else that of a child of ours."""
@@ -155,6 +182,8 @@ class OverlayApp(app_manager.RyuApp):
         """The overlay is another: everybody looks what that means for them."""
         declared = self._state.declared
         rows = declared.chassis if declared is not None else {}
+        for name in self._reconcilers.keys() - rows.keys():
+            self._reconcilers.pop(name).leave()
         # Packets wait for flows; nobody waits for anything else.
         for reconciler in self._reconcilers.values():
             reconciler.wake()
@@ -184,7 +213,8 @@ class OverlayApp(app_manager.RyuApp):
         datapath = event.datapath
         if event.state == DEAD_DISPATCHER:
             name, channel = self._channels.pop(datapath, (None, None))
-            if name is not None and channel is not None and self._reconcilers[name].detach(channel):
+            reconciler = self._reconcilers.get(name) if name is not None else None
+            if reconciler is not None and channel is not None and reconciler.detach(channel):
                 LOG.warning("%s: OpenFlow connection lost", name)
                 self._state.connect(name, False)
             return
@@ -213,7 +243,8 @@ class OverlayApp(app_manager.RyuApp):
         if name is None or channel is None:
             return
         if isinstance(event, ofp_event.EventOFPFlowMonitorReply) and event.msg.body:
-            self._reconcilers[name].suspect()
+            if name in self._reconcilers:
+                self._reconcilers[name].suspect()
         else:
             channel.on_reply(event.msg)
 

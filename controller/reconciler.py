@@ -52,6 +52,8 @@ class Reconciler:
         self._warmed: frozenset[probe.Way] = frozenset()
         self._warm_until: dict[probe.Way, float] = {}
         self._listened_at = monotonic()
+        self._left = False
+        self.turns = 0
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
@@ -80,9 +82,23 @@ class Reconciler:
         self._channel = self._installed = None
         return True
 
+    def leave(self) -> None:
+        """End the loop, and the connection to the switch: the chassis is not in the overlay any more."""
+        self._left = True
+        if self._channel is not None:
+            self._channel.close()
+            self._channel.on_end()
+        self.wake()
+
+    def counts(self) -> dict[str, int]:
+        """How much is kept here: flows of the switch, compiled views, ways that were probed."""
+        installed = len(self._installed.flows) if self._installed is not None else 0
+        return {"flows": installed, "views": len(self._cache), "ways": len(self._warm_until)}
+
     def run(self) -> None:
-        """The loop; never returns."""
-        while True:
+        """The loop, until `leave()`."""
+        while not self._left:
+            self.turns += 1
             due = self._listened_at + (self._state.listens or REREAD_S)
             if self._installed is not None:
                 due = min(due, self._installed.due())

@@ -54,6 +54,16 @@ class OverlaySession:
         self._problems: dict[tuple[str, str, int], str] = {}
         self._refused = ""
         self._later = False
+        self.turns = 0
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the overlay database is read, and answers."""
+        return self._session.in_sync
+
+    def counts(self) -> dict[str, int]:
+        """How much waits in the session, and how many rows it has."""
+        return self._session.counts()
 
     def wake(self) -> None:
         """There may be status to write. It comes in bunches, and flows go before it."""
@@ -69,6 +79,7 @@ class OverlaySession:
         """The loop; never returns."""
         session = self._session
         while True:
+            self.turns += 1
             changed = session.run()
             self._state.current = session.in_sync and session.has_lock
             contended = session.in_sync and session.idl.is_lock_contended
@@ -140,6 +151,7 @@ class ChassisSession:
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
         self._later = False
+        self.turns = 0
 
     @property
     def remote(self) -> str:
@@ -150,6 +162,10 @@ class ChassisSession:
     def peer_address(self) -> str | None:
         """The address that the chassis' database is reached at, or connects from; None while it is not."""
         return self._session.peer_address
+
+    def counts(self) -> dict[str, int]:
+        """How much waits in the session, and how many rows it has."""
+        return self._session.counts()
 
     def declare(self, row: ChassisRow) -> None:
         """What the chassis is to be may have changed (but for its remote), or what it is to remember.
@@ -191,6 +207,7 @@ class ChassisSession:
         """The loop, until `leave()`."""
         session, name = self._session, self._row.chassis.name
         while self._leaving is None:
+            self.turns += 1
             session.run()
             if session.in_sync:
                 if self._fault:

@@ -121,6 +121,7 @@ class State:
             self.chassis.setdefault(name, ChassisState())
         for name in set(self.chassis) - set(declared.chassis):
             del self.chassis[name]
+            self.drops.pop(name, None)
         if before is None:
             for name in {outlet.chassis for outlet in self.outlets.all()} - set(declared.chassis):
                 self.outlets.leave(name)
