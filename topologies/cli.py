@@ -29,17 +29,18 @@ examples:
   ./lab bench --moves                       how long a port that moves is out of reach, beside OVN
   ./lab prove --topologies 10000            isolation, over compiled flows of random overlays (docs/isolation.md)
   ./lab faults F1 F12 --seeds 3             break things under traffic, and count what is lost and leaked
+  ./lab soak --minutes 10                   random faults for long: what grows, and what is left over
   ./lab test -k arp                         the tests, with pytest's options
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit status."""
-    # What follows `--`, and all that `test`, `demo`, `bench`, `prove` and `faults` are given, is not ours to read.
+    # What follows `--`, and all that `test`, `demo`, `bench` and the like are given, is not ours to read.
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["test"]:
         return _test(given[1:])
-    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"]):
+    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"], ["soak"]):
         return _told(given[0], given[1:])
     cut = given.index("--") if "--" in given else len(given)
     args = _parser().parse_args(given[:cut])
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("demo", help="show what it does on three chassis, and check that it holds")
     verbs.add_parser("bench", help="measure what it costs beside flows by hand, or beside OVN")
     verbs.add_parser("faults", help="break one thing after the other under traffic, and count what is lost and leaked")
+    verbs.add_parser("soak", help="break things at random for an hour, or change very many ports, and see what grows")
     verbs.add_parser("prove", help="hold compiled flows against what is declared: tenants, random overlays, mutants")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
     verbs.add_parser("setup", help="install what is missing, and nothing else")
