@@ -14,6 +14,7 @@ from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_4, ofproto_v1_4_parser
 
 from controller import wire
+from controller.events import Event, about
 from flows import text
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.meters import MeterPlan, Rate
@@ -146,10 +147,13 @@ class Channel:
         """Log what was refused."""
         who = self._datapath.address[0]
         for id, reason in sorted(unmetered.items()):
-            LOG.error("%s: meter %d refused (%s)", who, id, reason)
+            extra = about(Event.METER_REFUSED, address=who, meter=id, reason=reason)
+            LOG.error("%s: meter %d refused (%s)", who, id, reason, extra=extra)
         for flow in plan.adds if refused else ():
             if flow.key in refused:
-                LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
+                reason, brief = refused[flow.key], text.brief(flow)
+                extra = about(Event.FLOW_REFUSED, address=who, flow=brief, reason=reason)
+                LOG.error("%s: flow refused (%s): %s", who, reason, brief, extra=extra)
 
     def delete(self, rows: Iterable[wire.FlowStats]) -> None:
         """Delete just these flows that were read, whatever others have their cookies. Raises ChannelError."""

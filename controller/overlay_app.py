@@ -1,6 +1,7 @@
 """The Ryu application, started with `ryu-manager overlay_app`: handlers only, and what they wake.
 
-Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`); none is needed.
+Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`, `OVERLAY_LOG`); none
+is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from controller import too_large
 from controller.admission import Peer, admit
 from controller.channel import Channel, ChannelError
 from controller.dial_in import DialIn
+from controller.events import Event, about
+from controller.journal import Journal
 from controller.listener import Contexts, Listener, handshake
+from controller.log_format import formatter
 from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
 from controller.service import Service, Turning
@@ -56,6 +60,7 @@ class OverlayApp(app_manager.RyuApp):
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
         timed_log()
         self._state = State(changed=self._changed, noted=self._noted)
+        self._journal = Journal(self._state)
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
@@ -70,10 +75,11 @@ class OverlayApp(app_manager.RyuApp):
         self._listen_for_chassis()
         self._service = Service(self._loops, lambda: self._overlay.in_sync, self._counts)
         spawn(self._service.run)
+        spawn(self._journal.run)
 
     def _loops(self) -> dict[str, Turning]:
         """The loops that go on turning, by what they are about."""
-        found: dict[str, Turning] = {"overlay database": self._overlay}
+        found: dict[str, Turning] = {"overlay database": self._overlay, "journal": self._journal}
         found |= {f"{name}'s database": session for name, session in self._sessions.items()}
         return found | {f"{name}'s switch": reconciler for name, reconciler in self._reconcilers.items()}
 
@@ -103,7 +109,8 @@ class OverlayApp(app_manager.RyuApp):
             self._server = embedded.start(paths.database_path(), paths.socket_path())
         except embedded.DatabaseError as error:
             sys.exit(f"overlay_app: {error}")
-        LOG.info("overlay database %s", self._server.remote)
+        extra = about(Event.DATABASE, remote=self._server.remote, state="served")
+        LOG.info("overlay database %s", self._server.remote, extra=extra)
         spawn(self._watch_server)
         return self._server.remote
 
@@ -126,7 +133,8 @@ class OverlayApp(app_manager.RyuApp):
                 break
             except OSError as error:
                 if not told:
-                    LOG.warning("chassis can't dial in at %s port %d yet: %s", *place, error.strerror)
+                    extra = about(Event.NOT_LISTENING, address=place[0], port=place[1], reason=error.strerror)
+                    LOG.warning("chassis can't dial in at %s port %d yet: %s", *place, error.strerror, extra=extra)
                 told = True
                 hub.sleep(DIAL_IN_RETRY_S)
         DialIn(listening, self._state, self._arrived, self._secure).run()
@@ -207,6 +215,7 @@ class OverlayApp(app_manager.RyuApp):
     def _noted(self) -> None:
         """There is status to write."""
         self._overlay.wake()
+        self._journal.wake()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     def _on_state(self, event: Any) -> None:
@@ -215,12 +224,14 @@ class OverlayApp(app_manager.RyuApp):
             name, channel = self._channels.pop(datapath, (None, None))
             reconciler = self._reconcilers.get(name) if name is not None else None
             if reconciler is not None and channel is not None and reconciler.detach(channel):
-                LOG.warning("%s: OpenFlow connection lost", name)
+                LOG.warning("%s: OpenFlow connection lost", name, extra=about(Event.SWITCH_LOST, chassis=name))
                 self._state.connect(name, False)
             return
         name = next((name for name in self._reconcilers if int(datapath_id(name), 16) == datapath.id), None)
         if name is None or name not in self._state.chassis:
-            LOG.warning("datapath %016x at %s is no chassis of ours", datapath.id, datapath.address[0])
+            address, id = datapath.address[0], f"{datapath.id:016x}"
+            extra = about(Event.CONNECTION_REFUSED, address=address, datapath=id, reason="no chassis of ours")
+            LOG.warning("datapath %s at %s is no chassis of ours", id, address, extra=extra)
             datapath.close()
             return
         channel = Channel(datapath)
@@ -314,10 +325,14 @@ def check_named(database: str) -> str:
 
 
 def timed_log() -> None:
-    """Give log lines time and level, where whoever started us did not ask for another form."""
+    """Give log lines the form that `OVERLAY_LOG` names, where whoever started us did not ask for another one."""
+    try:
+        form = formatter()
+    except ValueError as error:
+        sys.exit(f"overlay_app: {error}")
     for handler in logging.getLogger().handlers:
         if handler.formatter is None:
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+            handler.setFormatter(form)
 
 
 def spawn(loop: Callable[[], None]) -> None:
@@ -329,7 +344,8 @@ def spawn(loop: Callable[[], None]) -> None:
         except hub.TaskExit:
             raise
         except Exception:
-            LOG.critical("a loop died, and the controller with it:\n%s", traceback.format_exc())
+            what, extra = "a loop died, and the controller with it:\n%s", about(Event.LOOP_DIED)
+            LOG.critical(what, traceback.format_exc(), extra=extra)
             logging.shutdown()
             os._exit(DIED)
 

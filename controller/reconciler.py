@@ -16,6 +16,7 @@ from ryu.lib import hub
 from controller.announce import Announcements, inside
 from controller.channel import Channel, ChannelError
 from controller.drops import drops
+from controller.events import Event, about
 from controller.installed import REREAD_S, Installed
 from controller.neighbors import delivery
 from controller.state import State
@@ -114,9 +115,15 @@ class Reconciler:
             try:
                 self._reconcile(channel, installed)
             except ChannelError as error:
-                LOG.warning("%s: %s", self.chassis, error)
+                self._tell(error)
                 if channel is self._channel:
                     channel.close()
+
+    def _tell(self, error: ChannelError) -> None:
+        """Log that the switch failed us."""
+        LOG.warning(
+            "%s: %s", self.chassis, error, extra=about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
+        )
 
     def _read_again(self, installed: Installed) -> None:
         """Look for what somebody else changed."""
@@ -124,7 +131,7 @@ class Reconciler:
         try:
             installed.read_again()
         except ChannelError as error:
-            LOG.warning("%s: %s", self.chassis, error)
+            self._tell(error)
 
     def _listen(self) -> None:
         """Look which learned neighbors were heard at the switch, and let it ask those that were not for long."""
@@ -143,7 +150,7 @@ class Reconciler:
             for frame, actions in state.listen(self.chassis, counted, monotonic()):
                 channel.send_packet(frame, actions)
         except ChannelError as error:
-            LOG.warning("%s: %s", self.chassis, error)
+            self._tell(error)
 
     def _reconcile(self, channel: Channel, installed: Installed) -> None:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
@@ -164,7 +171,8 @@ class Reconciler:
         try:
             needed = meters.needed(desired)
         except ValueError as error:
-            LOG.error("%s: nothing is changed: %s", self.chassis, error)
+            extra = about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
+            LOG.error("%s: nothing is changed: %s", self.chassis, error, extra=extra)
             return
         metering = meters.plan(needed, installed.meters)
         taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"

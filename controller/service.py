@@ -18,6 +18,8 @@ from typing import Final, Protocol
 from greenlet import greenlet
 from ryu.lib import hub
 
+from controller.events import Event, about
+
 LOG: Final = logging.getLogger("overlay.service")
 TURN_S: Final = 1.0
 """Seconds between two looks at the loops."""
@@ -90,20 +92,22 @@ class Service:
             hub.sleep(TURN_S)
 
     def _look(self) -> None:
-        stuck = self._turns.look(self._loops())
-        if stuck and stuck != self._stuck:
-            LOG.error("a loop does not turn any more, of %s; the supervisor is told nothing", ", ".join(stuck))
-        self._stuck = stuck
-        if not stuck and not self._ready and self._serves():
-            self._ready = True
-            LOG.info("serving")
-            notify("READY=1", "STATUS=serving")
-        if not stuck:
-            notify("WATCHDOG=1" if self._ready else f"EXTEND_TIMEOUT_USEC={START_S * 1_000_000}")
         if self._asked:
             self._asked = False
             found = {"greenthreads": greenthreads(), **self._counts()}
-            LOG.info("counts: %s", " ".join(f"{name}={number}" for name, number in sorted(found.items())))
+            said = " ".join(f"{name}={number}" for name, number in sorted(found.items()))
+            LOG.info("counts: %s", said, extra=about(Event.COUNTS, counted=found))
+        stuck = self._turns.look(self._loops())
+        if stuck and stuck != self._stuck:
+            what = "a loop does not turn any more, of %s; the supervisor is told nothing"
+            LOG.error(what, ", ".join(stuck), extra=about(Event.LOOP_STUCK, loops=stuck))
+        self._stuck = stuck
+        if not stuck and not self._ready and self._serves():
+            self._ready = True
+            LOG.info("serving", extra=about(Event.SERVING))
+            notify("READY=1", "STATUS=serving")
+        if not stuck:
+            notify("WATCHDOG=1" if self._ready else f"EXTEND_TIMEOUT_USEC={START_S * 1_000_000}")
 
 
 def greenthreads() -> int:

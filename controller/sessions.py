@@ -16,6 +16,7 @@ from typing import Final
 from ovs.db.idl import Idl, Transaction
 from ryu.lib import hub
 
+from controller.events import Event, about
 from controller.state import State
 from ovsdb import marks, rights, snapshot, status, vswitch
 from ovsdb.provision import Listens, Wanted, controller_target, provision, settled, withdraw
@@ -95,14 +96,15 @@ class OverlaySession:
     def _say(self, how: str) -> None:
         if how != self._told:
             level = logging.INFO if how == "connected" else logging.WARNING
-            LOG.log(level, "overlay database %s: %s", self._session.remote, how)
+            extra = about(Event.DATABASE, remote=self._session.remote, state=how)
+            LOG.log(level, "overlay database %s: %s", self._session.remote, how, extra=extra)
             self._told = how
 
     def _read(self) -> None:
         idl = self._session.idl
         declared = snapshot.declared(idl, self._ports)
         for fault in declared.faults:
-            LOG.error("overlay database: %s", fault)
+            LOG.error("overlay database: %s", fault, extra=about(Event.DECLARATION_UNUSABLE, reason=fault))
         self._state.declare(declared, snapshot.last_known(idl))
 
     def _write(self) -> None:
@@ -121,7 +123,8 @@ class OverlaySession:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
         if refused and refused != self._refused:
-            LOG.error("overlay database: status can't be written: %s", refused)
+            extra = about(Event.STATUS_UNWRITTEN, reason=refused)
+            LOG.error("overlay database: status can't be written: %s", refused, extra=extra)
         self._refused = refused
 
     def _tell(self, said: status.Status) -> None:
@@ -130,7 +133,10 @@ class OverlaySession:
         for place, error in problems.items():
             if self._problems.get(place) != error:
                 chassis, interface, tag = place
-                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error)
+                keys = {"chassis": chassis, "interface": interface, "tag": tag or None, "reason": error}
+                binding = said.bindings[place]
+                extra = about(Event.PORT_REFUSED, network=binding.network, port=binding.port, **keys)
+                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error, extra=extra)
         self._problems = problems
 
 
@@ -211,13 +217,15 @@ class ChassisSession:
             session.run()
             if session.in_sync:
                 if self._fault:
-                    LOG.info("%s: connected to %s", name, session.remote)
+                    extra = about(Event.CHASSIS_CONNECTED, chassis=name, remote=session.remote)
+                    LOG.info("%s: connected to %s", name, session.remote, extra=extra)
                 self._fault = ""
                 self._keep()
             else:
                 fault = f"{session.remote}: {session.fault}"
                 if fault != self._fault:
-                    LOG.warning("%s: %s", name, fault)
+                    extra = about(Event.CHASSIS_UNREACHABLE, chassis=name, reason=fault)
+                    LOG.warning("%s: %s", name, fault, extra=extra)
                 self._fault = fault
                 self._state.lose(name, fault, tried=session.fault != NEW)
             if self._leaving is None:
@@ -276,7 +284,9 @@ class ChassisSession:
         shape = replace(wanted, marks={})  # what it is to remember changes all the time
         if done.written and self._settled == shape:
             # Nothing else is wanted than what was there already, so it was not us who changed it.
-            LOG.warning("%s: set back what somebody else changed: %s", self._row.chassis.name, "; ".join(done.written))
+            name, written = self._row.chassis.name, "; ".join(done.written)
+            extra = about(Event.CHASSIS_REPAIRED, chassis=name, written=written)
+            LOG.warning("%s: set back what somebody else changed: %s", name, written, extra=extra)
         elif not done.written:
             self._settled = shape
         self._provisioned = (wanted, seen) if not done.problems else None
@@ -286,7 +296,8 @@ class ChassisSession:
         """Log what newly stands in the way."""
         for problem in problems:
             if problem not in self._problems:
-                LOG.error("%s: %s", self._row.chassis.name, problem)
+                name = self._row.chassis.name
+                LOG.error("%s: %s", name, problem, extra=about(Event.CHASSIS_PROBLEM, chassis=name, reason=problem))
         self._problems = problems
 
     def _taken(self, mark: marks.Mark | None) -> str:
@@ -319,19 +330,23 @@ class ChassisSession:
     def _withdraw(self) -> None:
         name = self._row.chassis.name
         if not self._session.in_sync:
-            LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name)
+            extra = about(Event.CHASSIS_LEFT, chassis=name)
+            LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name, extra=extra)
             return
         mark = marks.parse(snapshot.plugged(self._session.idl, name).mark)
         declared = self._state.declared
         if mark is not None and declared is not None and mark.database_id != declared.database_id:
-            LOG.info("%s: left the overlay without having been in it: it belongs to another database", name)
+            extra = about(Event.CHASSIS_LEFT, chassis=name)
+            LOG.info(
+                "%s: left the overlay without having been in it: it belongs to another database", name, extra=extra
+            )
             return
         try:
             withdraw(self._session)
             self._await_switch()
-            LOG.info("%s: left the overlay", name)
+            LOG.info("%s: left the overlay", name, extra=about(Event.CHASSIS_LEFT, chassis=name))
         except TransactionError as error:
-            LOG.error("%s: %s", name, error)
+            LOG.error("%s: %s", name, error, extra=about(Event.CHASSIS_PROBLEM, chassis=name, reason=str(error)))
 
     def _await_switch(self) -> None:
         """Wait until the switch has done what its database was told, for who hears that we left may rely on it."""

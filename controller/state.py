@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.chassis_state import ChassisState
+from controller.events import Event, about
 from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
 from controller.outlets import OpenOutlets
 from controller.packet_in import Seen
@@ -99,7 +100,7 @@ class State:
         if alarm != self.alarm:
             self.alarm = alarm
             if alarm:
-                LOG.error("%s", alarm)
+                LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
             self.noted()
 
     def marks(self) -> dict[str, Mark]:
