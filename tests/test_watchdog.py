@@ -77,8 +77,9 @@ class Supervisor:
 
     def watch(self) -> None:
         """As with WatchdogSec= and Restart=: returns when it was silent, was killed, and another one was started."""
+        deadline = time.monotonic() + 60
         while self.hears(SILENCE_S):
-            pass
+            assert time.monotonic() < deadline, f"it goes on saying that it lives; {self.log()}"
         self.running.send_signal(signal.SIGABRT)
         assert self.running.wait(10) == -signal.SIGABRT
         self.running = self._start()

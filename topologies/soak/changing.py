@@ -15,7 +15,7 @@ from topologies.soak.comparing import differences
 from topologies.soak.figures import Sample
 from topologies.soak.ports import Ports
 from topologies.soak.sampler import Sampler
-from topologies.soak.telling import batch, tell_hosts
+from topologies.soak.telling import batch, tell
 
 STEP: Final = 20
 """Changes that are made at once, in as many transactions as there are chassis and lines."""
@@ -50,10 +50,7 @@ def change(ground: Ground, number: int, seed: int, say: Callable[[str], None]) -
     with Sampler(lab) as sampler, batch(lab) as told:
         while (done := kinds.total()) < number:
             some = list(islice(iter(ports.change, None), min(STEP, number - done)))
-            for each in some:
-                if each.line:
-                    told.say(each.line)
-            tell_hosts(lab, some)
+            tell(lab, told, some)
             kinds.update(each.kind for each in some)
             moments.append((time.monotonic(), kinds.total()))
             if kinds.total() % SYNC < STEP:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from topologies.faults.ground import Ground
@@ -15,6 +16,7 @@ from topologies.soak.comparing import differences
 from topologies.soak.figures import Sample, longest_life, series, slope, warm
 from topologies.soak.ports import Ports
 from topologies.soak.sampler import Sampler
+from topologies.soak.telling import batch, tell
 
 TRAFFIC: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
 INTERVAL: Final = 0.02
@@ -31,6 +33,8 @@ SLOPE: Final = 1.0
 """MB by which the controller may grow in an hour."""
 LIMIT: Final = 40
 """Ports that come and go at once."""
+FILL: Final = 10
+"""So many times that many changes are made before anything breaks: then there are about as many as there may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,11 @@ def soak(ground: Ground, minutes: float, seed: int, say: Callable[[str], None]) 
     lab, chance = ground.lab, random.Random(seed)
     names = [each.name for each in lab.topology.chassis]
     ports = Ports(random.Random(seed), names, [each.name for each in lab.topology.networks], LIMIT)
+    # As many as there may be, from the start: else what they cost would look like a leak.
+    with batch(lab) as told:
+        for _ in range(FILL):
+            tell(lab, told, list(islice(iter(ports.change, None), LIMIT)))
+    ground.settle()
     site = Site(ground, ports, chance)
     began, done = time.monotonic(), list[Done]()
     sending = Sending(lab, TRAFFIC, INTERVAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from topologies import controller, namespaces
 from topologies.fabric import in_parallel
@@ -50,6 +50,14 @@ def batch(lab: Lab) -> Iterator[Batch]:
             assert process.stdin is not None
             process.stdin.close()
             process.wait(10)
+
+
+def tell(lab: Lab, told: Batch, changes: Sequence[Change]) -> None:
+    """Have changes done: declared one after the other, and then on all hosts at a time."""
+    for change in changes:
+        if change.line:
+            told.say(change.line)
+    tell_hosts(lab, changes)
 
 
 def tell_hosts(lab: Lab, changes: Iterable[Change]) -> None:
