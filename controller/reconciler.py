@@ -120,7 +120,9 @@ class Reconciler:
                     channel.close()
 
     def _tell(self, error: ChannelError) -> None:
-        """Log that the switch failed us."""
+        """Log that the switch failed us; not where it was us who ended the connection."""
+        if self._left:
+            return
         LOG.warning(
             "%s: %s", self.chassis, error, extra=about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
         )
