@@ -45,7 +45,8 @@ def test_a_life_is_one_run_of_the_controller() -> None:
 
 def test_what_rises_for_good_is_told_and_what_comes_and_goes_is_not() -> None:
     assert risen(samples([20, 22, 20, 23, 20, 25, 20, 22, 23, 20]), 0) == []
-    assert risen(samples([20, 20, 20, 20, 21, 22, 23, 23, 24, 25]), 0) == ["descriptors: from 20 to 24"]
+    assert risen(samples([23, 23, 21, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 22, 23]), 0) == []
+    assert risen(samples([20, 20, 20, 20, 21, 22, 23, 23, 24, 24]), 0) == ["descriptors: from 20 to 24"]
 
 
 def test_a_loss_belongs_to_the_fault_during_which_it_was() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from statistics import median
 from typing import Final
 
 from topologies.faults.ground import Ground
@@ -133,12 +134,13 @@ def _lost(record: Record) -> Iterable[tuple[Pair, int]]:
 def risen(samples: Sequence[Sample], life: int) -> list[str]:
     """Of descriptors, threads and greenthreads those that a life ends with more of than it had when it was warm.
 
-    Held against each other are the least of either fifth: what comes and goes is no leak.
+    Held against each other are the medians of the second and the last fifth: what comes and goes is no leak.
     """
     wrong = []
     for name in ("descriptors", "threads", "greenthreads"):
         values = [value for _, value in series(samples, name, life)]
         fifth = len(values) // 5
-        if fifth and min(values[-fifth:]) > min(values[fifth : 2 * fifth]):
-            wrong.append(f"{name}: from {min(values[fifth : 2 * fifth]):.0f} to {min(values[-fifth:]):.0f}")
+        early, late = (median(part or [0]) for part in (values[fifth : 2 * fifth], values[-fifth:]))
+        if fifth and late > early:
+            wrong.append(f"{name}: from {early:.0f} to {late:.0f}")
     return wrong
