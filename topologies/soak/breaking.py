@@ -95,6 +95,8 @@ def _database_restarted(site: Site) -> frozenset[str]:
     lab.signal_daemon(host, "ovsdb-server", site.chance.choice([signal.SIGKILL, signal.SIGTERM]))
     time.sleep(site.chance.uniform(0, 3))
     lab.start_daemon(host, "ovsdb-server")
+    # It is over when ovs-vswitchd has found it again: for that, unlike a look at it, ovs-vsctl waits.
+    lab.run(host, "ovs-vsctl", "set", "open_vswitch", ".", f"external_ids:soak={time.monotonic()}")
     return frozenset([host])
 
 
