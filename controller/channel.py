@@ -15,6 +15,7 @@ from ryu.ofproto import ofproto_v1_4
 from ryu.ofproto import ofproto_v1_4_parser as parser
 
 from controller import wire
+from controller.events import Event, about
 from flows import text
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
 from flows.meters import MeterPlan, Rate
@@ -212,10 +213,13 @@ class Channel:
         """Log what was refused."""
         who = self._datapath.address[0]
         for id, reason in sorted(unmetered.items()):
-            LOG.error("%s: meter %d refused (%s)", who, id, reason)
+            extra = about(Event.METER_REFUSED, address=who, meter=id, reason=reason)
+            LOG.error("%s: meter %d refused (%s)", who, id, reason, extra=extra)
         for flow in plan.adds if refused else ():
             if flow.key in refused:
-                LOG.error("%s: flow refused (%s): %s", who, refused[flow.key], text.brief(flow))
+                reason, brief = refused[flow.key], text.brief(flow)
+                extra = about(Event.FLOW_REFUSED, address=who, flow=brief, reason=reason)
+                LOG.error("%s: flow refused (%s): %s", who, reason, brief, extra=extra)
 
     def delete(self, rows: Iterable[wire.FlowStats]) -> None:
         """Delete just these flows that were read, whatever others have their cookies. Raises ChannelError."""
@@ -245,6 +249,11 @@ class Channel:
         waiting = self._replies.get(message.xid)
         if waiting is not None:
             waiting.put(ChannelError(reason))
+
+    def counts(self) -> dict[str, int]:
+        """How much waits: messages for Ryu to send, and requests for an answer."""
+        queue = self._datapath.send_q  # None when the connection has ended
+        return {"send_queue": queue.qsize() if queue is not None else 0, "unanswered": len(self._replies)}
 
     def on_end(self) -> None:
         """Take the end of the connection: nobody waits any longer."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from ryu.lib import hub
 
+from controller.events import Event, about
 from controller.state import State
 from ovsdb import dial_in, marks, rpc
 from ovsdb.entries import DIAL_IN
@@ -75,7 +76,9 @@ class DialIn:
                     self._state.unpend(name)
                     self._state.shares.reach(name, True)  # another controller has it, to which it may not have dialled
                 elif self._state.pending.get(name) != pending:
-                    LOG.info("%s: dialled in from %s and is pending: overlayctl chassis-accept %s", name, address, name)
+                    extra = about(Event.CHASSIS_PENDING, chassis=name, address=address)
+                    what = "%s: dialled in from %s and is pending: overlayctl chassis-accept %s"
+                    LOG.info(what, name, address, name, extra=extra)
                     self._state.pend(pending)
                 hub.sleep(LOOK_S / 4)
                 pending = self._ask(asking, address, certified)
@@ -83,7 +86,8 @@ class DialIn:
             dial_in.arrive(name, connection)
             self._connected(name)
         except (rpc.DatabaseError, OSError, ValueError) as error:
-            LOG.warning("%s dialled in from %s: %s", name or "somebody", address, error)
+            extra = about(Event.DIAL_IN_REFUSED, chassis=name or None, address=address, reason=str(error))
+            LOG.warning("%s dialled in from %s: %s", name or "somebody", address, error, extra=extra)
             if name:
                 self._state.unpend(name)
                 self._state.shares.reach(name, False)

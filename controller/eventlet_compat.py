@@ -42,7 +42,12 @@ class _EventletFinder:
 
 def _quieten() -> None:
     import logging
+    import os
     import warnings
+
+    if os.environ.get("OVERLAY_LOG") == "json":
+        # Which applications Ryu loads it tells before ours, which gives lines that form, is loaded.
+        logging.getLogger("ryu.base.app_manager").setLevel(logging.WARNING)
 
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     # Said once, when Ryu's modules are first compiled; the module of such a warning is the file's path.

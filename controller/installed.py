@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final
 
 from controller.channel import Channel, ChannelError
+from controller.events import Event, about
 from controller.readback import Reading, foreign_text, judge, told
 from flows import meters
 from flows.flow import Flow
@@ -47,12 +48,15 @@ class Installed:
         try:
             self._channel.watch()
         except ChannelError as error:
-            LOG.warning("%s: changes by somebody else are seen every %d s only: %s", self._chassis, REREAD_S, error)
+            extra = about(Event.NOT_TOLD, chassis=self._chassis, reason=str(error))
+            what = "%s: changes by somebody else are seen every %d s only: %s"
+            LOG.warning(what, self._chassis, REREAD_S, error, extra=extra)
         reading = self._read()
         self.meters = self._channel.read_meters()
-        LOG.info("%s: connected, %d of our flows found", self._chassis, len(reading.installed))
-        if reading.changed:
-            LOG.warning("%s: flows changed while nobody was there: %s", self._chassis, told(reading, self.given))
+        found = len(reading.installed)
+        extra = about(Event.SWITCH_CONNECTED, chassis=self._chassis, found=found)
+        LOG.info("%s: connected, %d of our flows found", self._chassis, found, extra=extra)
+        self._tell_changed(reading, "while nobody was there")
         self.begun = True
 
     def suspect(self) -> None:
@@ -71,11 +75,11 @@ class Installed:
         if not self.begun:
             return
         reading = self._read()
-        if reading.changed:
-            LOG.warning("%s: flows changed by somebody else: %s", self._chassis, told(reading, self.given))
+        self._tell_changed(reading, "by somebody else")
         found = self._channel.read_meters()
         if meters.of_ours(found) != meters.of_ours(self.meters):
-            LOG.warning("%s: meters changed by somebody else", self._chassis)
+            extra = about(Event.METERS_CHANGED, chassis=self._chassis)
+            LOG.warning("%s: meters changed by somebody else", self._chassis, extra=extra)
         self.meters = found
 
     def _read(self) -> Reading:
@@ -95,13 +99,21 @@ class Installed:
         self._tell_foreign(reading.foreign)
         return reading
 
+    def _tell_changed(self, reading: Reading, when: str) -> None:
+        """Tell of flows that somebody else changed, if any were."""
+        if reading.changed:
+            changed = told(reading, self.given)
+            extra = about(Event.FLOWS_CHANGED, chassis=self._chassis, changed=changed)
+            LOG.warning("%s: flows changed %s: %s", self._chassis, when, changed, extra=extra)
+
     def _tell_foreign(self, found: frozenset[Key]) -> None:
         """Tell of flows that are not ours and stay; one that stands where one of ours belongs is gone soon."""
         staying = found & self._seen
         self._seen = found
         if staying != self._foreign:
             self._foreign = staying
-            LOG.warning("%s: %s", self._chassis, foreign_text(staying))
+            extra = about(Event.FLOWS_FOREIGN, chassis=self._chassis, number=len(staying))
+            LOG.warning("%s: %s", self._chassis, foreign_text(staying), extra=extra)
 
     def note(self, todo: Plan, refused: Collection[Key]) -> None:
         """The plan was applied, but for what was refused. Raises ChannelError."""
@@ -109,7 +121,9 @@ class Installed:
         for key in removable(todo, refused):
             self.flows.pop(key, None)
         if todo:
-            LOG.info("%s: %d flows added, %d deleted", self._chassis, len(todo.adds), len(todo.deletes))
+            added, deleted = len(todo.adds), len(todo.deletes)
+            extra = about(Event.FLOWS_APPLIED, chassis=self._chassis, added=added, deleted=deleted)
+            LOG.info("%s: %d flows added, %d deleted", self._chassis, added, deleted, extra=extra)
         if self._altered:
             self._learn_spelling()
 
@@ -128,7 +142,9 @@ class Installed:
         self.meters |= {id: rate for id, rate in (*metering.adds, *metering.changes) if id not in refused}
         changed = len(metering.adds) + len(metering.changes) - len(refused)
         if changed or metering.deletes:
-            LOG.info("%s: %d meters set, %d to delete", self._chassis, changed, len(metering.deletes))
+            deleted = len(metering.deletes)
+            extra = about(Event.METERS_APPLIED, chassis=self._chassis, added=changed, deleted=deleted)
+            LOG.info("%s: %d meters set, %d to delete", self._chassis, changed, deleted, extra=extra)
 
     def forget_meters(self, deleted: Iterable[int]) -> None:
         """Meters are gone."""

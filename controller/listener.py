@@ -25,6 +25,7 @@ from ryu.lib import hub
 from controller import framing
 from controller.admission import Peer, plain_address
 from controller.budget import Budget
+from controller.events import Event, about
 from ovsdb import tls
 from ovsdb.provision import PACKET_INS
 
@@ -118,7 +119,8 @@ class Listener:
             try:
                 opened, peer = listening.accept()
             except OSError as error:  # too many open files: those that are open go on
-                LOG.error("can't accept a switch's connection: %s", error.strerror)
+                extra = about(Event.NOT_LISTENING, reason=error.strerror)
+                LOG.error("can't accept a switch's connection: %s", error.strerror, extra=extra)
                 hub.sleep(0.5)
                 continue
             address = plain_address(peer[0])
@@ -148,7 +150,8 @@ class Listener:
         except (RefusedError, framing.MalformedError) as refusal:
             self._refuse(address, str(refusal))
         except OSError as error:
-            LOG.debug("OpenFlow connection from %s: %s", address, error)
+            extra = about(Event.CONNECTION_REFUSED, address=address, reason=str(error))
+            LOG.debug("OpenFlow connection from %s: %s", address, error, extra=extra)
         except Exception as error:
             self._refuse(address, f"what it sent can't be read: {type(error).__name__}: {error}")
         finally:
@@ -191,7 +194,9 @@ class Listener:
         if reason in told or len(told) >= TOLD_PER_PEER:
             return
         told.add(reason)
-        LOG.warning("OpenFlow connection from %s refused: %s (%d refused so far)", address, reason, self.refused)
+        extra = about(Event.CONNECTION_REFUSED, address=address, reason=reason)
+        what = "OpenFlow connection from %s refused: %s (%d refused so far)"
+        LOG.warning(what, address, reason, self.refused, extra=extra)
         if len(self._told) > TOLD_MAX:
             self._told.popitem(last=False)
 

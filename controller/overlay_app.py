@@ -1,7 +1,7 @@
 """The Ryu application, started with `ryu-manager overlay_app`: handlers only, and what they wake.
 
-Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`, `OVERLAY_NAME`,
-`OVERLAY_OPENFLOW`); none is needed.
+Configuration is by environment (`OVERLAY_DB`, `OVERLAY_PKI`, `OVERLAY_DBDIR`, `OVERLAY_RUNDIR`, `OVERLAY_LOG`,
+`OVERLAY_NAME`, `OVERLAY_OPENFLOW`); none is needed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import sys
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
@@ -28,10 +29,14 @@ from controller.admission import Peer, admit
 from controller.budget import Budget
 from controller.channel import Channel, ChannelError
 from controller.dial_in import DialIn
+from controller.events import Event, about
 from controller.heard import Heard, Told
+from controller.journal import Journal
 from controller.listener import Contexts, Listener, handshake
+from controller.log_format import formatter
 from controller.packet_in import parse_neighbor
 from controller.reconciler import Reconciler
+from controller.service import Service, Turning
 from controller.sessions import ChassisSession, OverlaySession
 from controller.shares import Shares
 from controller.state import State
@@ -66,6 +71,7 @@ class OverlayApp(app_manager.RyuApp):
         self._contexts = contexts()
         self._listens = openflow_ports(self.CONF, self._contexts is not None)
         self._state = State(self._changed, self._noted, shares=shares(self._listens))
+        self._journal = Journal(self._state)
         self._reconcilers: dict[str, Reconciler] = {}
         self._sessions: dict[str, ChassisSession] = {}
         self._channels: dict[Any, tuple[str, Channel]] = {}
@@ -79,6 +85,32 @@ class OverlayApp(app_manager.RyuApp):
         spawn(self._overlay.run)
         spawn(self._learn)
         self._listen_for_chassis()
+        self._service = Service(self._loops, lambda: self._overlay.in_sync, self._counts)
+        spawn(self._service.run)
+        spawn(self._journal.run)
+
+    def _loops(self) -> dict[str, Turning]:
+        """The loops that go on turning, by what they are about."""
+        found: dict[str, Turning] = {"overlay database": self._overlay, "journal": self._journal}
+        found |= {f"{name}'s database": session for name, session in self._sessions.items()}
+        return found | {f"{name}'s switch": reconciler for name, reconciler in self._reconcilers.items()}
+
+    def _counts(self) -> dict[str, int]:
+        """How much is kept and waits, of everything that could grow."""
+        state = self._state
+        found = Counter(
+            events=self.events.qsize(),
+            channels=len(self._channels),
+            reconcilers=len(self._reconcilers),
+            sessions=len(self._sessions),
+            bindings=len(state.overlay.bindings),
+            neighbors=len(state.neighbors),
+            remembered=len(state.since) + len(state.drops) + len(state.pending),
+        )
+        parts = [*self._reconcilers.values(), *self._sessions.values(), self._overlay]
+        for part in (*parts, *(channel for _, channel in self._channels.values())):
+            found.update(part.counts())
+        return dict(found)
 
     def _database(self) -> str:
         """The overlay database's remote: the one named, else that of a child of ours."""
@@ -89,7 +121,8 @@ class OverlayApp(app_manager.RyuApp):
             self._server = embedded.start(paths.database_path(), paths.socket_path())
         except embedded.DatabaseError as error:
             sys.exit(f"overlay_app: {error}")
-        LOG.info("overlay database %s", self._server.remote)
+        extra = about(Event.DATABASE, remote=self._server.remote, state="served")
+        LOG.info("overlay database %s", self._server.remote, extra=extra)
         spawn(self._watch_server)
         return self._server.remote
 
@@ -112,7 +145,8 @@ class OverlayApp(app_manager.RyuApp):
                 break
             except OSError as error:
                 if not told:
-                    LOG.warning("chassis can't dial in at %s port %d yet: %s", *place, error.strerror)
+                    extra = about(Event.NOT_LISTENING, address=place[0], port=place[1], reason=error.strerror)
+                    LOG.warning("chassis can't dial in at %s port %d yet: %s", *place, error.strerror, extra=extra)
                 told = True
                 hub.sleep(DIAL_IN_RETRY_S)
         DialIn(listening, self._state, self._arrived, self._secure).run()
@@ -168,6 +202,8 @@ class OverlayApp(app_manager.RyuApp):
         """The overlay is another: everybody looks what that means for them."""
         declared = self._state.declared
         rows = declared.chassis if declared is not None else {}
+        for name in self._reconcilers.keys() - rows.keys():
+            self._reconcilers.pop(name).leave()
         # Packets wait for flows; nobody waits for anything else.
         for reconciler in self._reconcilers.values():
             reconciler.wake()
@@ -192,19 +228,23 @@ class OverlayApp(app_manager.RyuApp):
     def _noted(self) -> None:
         """There is status to write."""
         self._overlay.wake()
+        self._journal.wake()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     def _on_state(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == DEAD_DISPATCHER:
             name, channel = self._channels.pop(datapath, (None, None))
-            if name is not None and channel is not None and self._reconcilers[name].detach(channel):
-                LOG.warning("%s: OpenFlow connection lost", name)
+            reconciler = self._reconcilers.get(name) if name is not None else None
+            if reconciler is not None and channel is not None and reconciler.detach(channel):
+                LOG.warning("%s: OpenFlow connection lost", name, extra=about(Event.SWITCH_LOST, chassis=name))
                 self._state.connect(name, False)
             return
         name = next((name for name in self._reconcilers if int(datapath_id(name), 16) == datapath.id), None)
         if name is None or name not in self._state.chassis:
-            LOG.warning("datapath %016x at %s is no chassis of ours", datapath.id, datapath.address[0])
+            address, id = datapath.address[0], f"{datapath.id:016x}"
+            extra = about(Event.CONNECTION_REFUSED, address=address, datapath=id, reason="no chassis of ours")
+            LOG.warning("datapath %s at %s is no chassis of ours", id, address, extra=extra)
             datapath.close()
             return
         channel = Channel(datapath)
@@ -228,7 +268,8 @@ class OverlayApp(app_manager.RyuApp):
         if name is None or channel is None:
             return
         if isinstance(event, ofp_event.EventOFPFlowMonitorReply) and event.msg.body:
-            self._reconcilers[name].suspect()
+            if name in self._reconcilers:
+                self._reconcilers[name].suspect()
         else:
             channel.on_reply(event.msg)
 
@@ -335,10 +376,14 @@ def check_named(database: str) -> str:
 
 
 def timed_log() -> None:
-    """Give log lines time and level, where whoever started us did not ask for another form."""
+    """Give log lines the form that `OVERLAY_LOG` names, where whoever started us did not ask for another one."""
+    try:
+        form = formatter()
+    except ValueError as error:
+        sys.exit(f"overlay_app: {error}")
     for handler in logging.getLogger().handlers:
         if handler.formatter is None:
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+            handler.setFormatter(form)
 
 
 def spawn(loop: Callable[[], None]) -> None:
@@ -350,7 +395,8 @@ def spawn(loop: Callable[[], None]) -> None:
         except hub.TaskExit:
             raise
         except Exception:
-            LOG.critical("a loop died, and the controller with it:\n%s", traceback.format_exc())
+            what, extra = "a loop died, and the controller with it:\n%s", about(Event.LOOP_DIED)
+            LOG.critical(what, traceback.format_exc(), extra=extra)
             logging.shutdown()
             os._exit(DIED)
 

@@ -16,6 +16,7 @@ from ryu.lib import hub
 from controller.announce import Announcements, inside
 from controller.channel import MASTER, SLAVE, Channel, ChannelError, DemotedError, StaleError
 from controller.drops import drops
+from controller.events import Event, about
 from controller.installed import REREAD_S, Installed
 from controller.neighbors import delivery
 from controller.state import State
@@ -52,6 +53,8 @@ class Reconciler:
         self._warmed: frozenset[probe.Way] = frozenset()
         self._warm_until: dict[probe.Way, float] = {}
         self._listened_at = monotonic()
+        self._left = False
+        self.turns = 0
 
     def wake(self) -> None:
         """Something that the flows depend on may have changed."""
@@ -76,7 +79,8 @@ class Reconciler:
         """The switch has told that another controller is its master now."""
         channel.demoted()
         if channel is self._channel:
-            LOG.info("%s: another controller is master of its switch", self.chassis)
+            extra = about(Event.SWITCH_DEMOTED, chassis=self.chassis)
+            LOG.info("%s: another controller is master of its switch", self.chassis, extra=extra)
             self._installed = None
             self.wake()
 
@@ -88,9 +92,23 @@ class Reconciler:
         self._channel = self._installed = None
         return True
 
+    def leave(self) -> None:
+        """End the loop, and the connection to the switch: the chassis is not in the overlay any more."""
+        self._left = True
+        if self._channel is not None:
+            self._channel.close()
+            self._channel.on_end()
+        self.wake()
+
+    def counts(self) -> dict[str, int]:
+        """How much is kept here: flows of the switch, compiled views, ways that were probed."""
+        installed = len(self._installed.flows) if self._installed is not None else 0
+        return {"flows": installed, "views": len(self._cache), "ways": len(self._warm_until)}
+
     def run(self) -> None:
-        """The loop; never returns."""
-        while True:
+        """The loop, until `leave()`."""
+        while not self._left:
+            self.turns += 1
             due = self._listened_at + (self._state.listens or REREAD_S)
             if self._installed is not None:
                 due = min(due, self._installed.due())
@@ -110,9 +128,17 @@ class Reconciler:
             except DemotedError:
                 self._installed = None
             except ChannelError as error:
-                LOG.warning("%s: %s", self.chassis, error)
+                self._tell(error)
                 if channel is self._channel:
                     channel.close()
+
+    def _tell(self, error: ChannelError) -> None:
+        """Log that the switch failed us; not where it was us who ended the connection."""
+        if self._left:
+            return
+        LOG.warning(
+            "%s: %s", self.chassis, error, extra=about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
+        )
 
     def _hold(self, channel: Channel) -> Installed | None:
         """Be master of the switch where the chassis is ours, else slave; what it has installed, None where we are none.
@@ -130,7 +156,8 @@ class Reconciler:
                 channel.take_role(role)
             except StaleError as error:
                 if mine:
-                    LOG.warning("%s: %s, ours is %d", self.chassis, error, generation)
+                    extra = about(Event.SWITCH_DEMOTED, chassis=self.chassis, generation=error.generation)
+                    LOG.warning("%s: %s, ours is %d", self.chassis, error, generation, extra=extra)
                     state.outrun(self.chassis, error.generation)
                 channel.role = None if mine else role
                 return None
@@ -145,7 +172,7 @@ class Reconciler:
         try:
             installed.read_again()
         except ChannelError as error:
-            LOG.warning("%s: %s", self.chassis, error)
+            self._tell(error)
 
     def _listen(self) -> None:
         """Look which learned neighbors were heard at the switch, and let it ask those that were not for long."""
@@ -164,7 +191,7 @@ class Reconciler:
             for frame, actions in state.listen(self.chassis, counted, monotonic()):
                 channel.send_packet(frame, actions)
         except ChannelError as error:
-            LOG.warning("%s: %s", self.chassis, error)
+            self._tell(error)
 
     def _reconcile(self, channel: Channel, installed: Installed) -> None:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
@@ -185,7 +212,8 @@ class Reconciler:
         try:
             needed = meters.needed(desired)
         except ValueError as error:
-            LOG.error("%s: nothing is changed: %s", self.chassis, error)
+            extra = about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
+            LOG.error("%s: nothing is changed: %s", self.chassis, error, extra=extra)
             return
         metering = meters.plan(needed, installed.meters)
         taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"

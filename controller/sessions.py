@@ -17,6 +17,7 @@ from typing import Final
 from ovs.db.idl import Idl, Transaction
 from ryu.lib import hub
 
+from controller.events import Event, about
 from controller.state import State
 from controller.together import tell
 from ovsdb import marks, rights, shared, snapshot, status, vswitch
@@ -60,6 +61,16 @@ class OverlaySession:
         self._ours: frozenset[str] = frozenset()
         self._wanted = False
         self._written_at = 0.0
+        self.turns = 0
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the overlay database is read, and answers."""
+        return self._session.in_sync
+
+    def counts(self) -> dict[str, int]:
+        """How much waits in the session, and how many rows it has."""
+        return self._session.counts()
 
     def wake(self) -> None:
         """There may be status to write. It comes in bunches, and flows go before it."""
@@ -75,6 +86,7 @@ class OverlaySession:
         """The loop; never returns."""
         session, shares = self._session, self._state.shares
         while True:
+            self.turns += 1
             changed = session.run()
             self._state.current = session.in_sync
             self._say(session.fault or "connected")
@@ -98,14 +110,15 @@ class OverlaySession:
     def _say(self, how: str) -> None:
         if how != self._told:
             level = logging.INFO if how == "connected" else logging.WARNING
-            LOG.log(level, "overlay database %s: %s", self._session.remote, how)
+            extra = about(Event.DATABASE, remote=self._session.remote, state=how)
+            LOG.log(level, "overlay database %s: %s", self._session.remote, how, extra=extra)
             self._told = how
 
     def _read(self) -> None:
         idl = self._session.idl
         declared = snapshot.declared(idl, self._ports)
         for fault in declared.faults:
-            LOG.error("overlay database: %s", fault)
+            LOG.error("overlay database: %s", fault, extra=about(Event.DECLARATION_UNUSABLE, reason=fault))
         now = shared.read(idl)
         self._tell_shares(now)
         # Reading all bindings takes long, and only those of others matter once we have begun.
@@ -116,10 +129,12 @@ class OverlaySession:
         """Log what has become ours, or another controller's."""
         ours = frozenset(name for name, share in now.chassis.items() if share.owner == self._state.shares.name)
         for name in sorted(ours - self._ours):
-            LOG.info("%s: ours now", name)
+            LOG.info("%s: ours now", name, extra=about(Event.CHASSIS_TAKEN, chassis=name))
         for name in sorted(self._ours - ours):
             if name in now.chassis:
-                LOG.warning("%s: another controller's now: %s", name, now.chassis[name].owner)
+                owner = now.chassis[name].owner
+                extra = about(Event.CHASSIS_HANDED_OVER, chassis=name, controller=owner)
+                LOG.warning("%s: another controller's now: %s", name, owner, extra=extra)
         self._ours = ours
 
     def _write(self) -> None:
@@ -145,7 +160,8 @@ class OverlaySession:
             # Nothing depends on it but what people see: the next pass tries again.
             refused = str(error)
         if refused and refused != self._refused:
-            LOG.error("overlay database: status can't be written: %s", refused)
+            extra = about(Event.STATUS_UNWRITTEN, reason=refused)
+            LOG.error("overlay database: status can't be written: %s", refused, extra=extra)
         self._refused = refused
 
     def _beat(self) -> None:
@@ -173,7 +189,10 @@ class OverlaySession:
         for place, error in problems.items():
             if self._problems.get(place) != error:
                 chassis, interface, tag = place
-                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error)
+                keys = {"chassis": chassis, "interface": interface, "tag": tag or None, "reason": error}
+                binding = said.bindings[place]
+                extra = about(Event.PORT_REFUSED, network=binding.network, port=binding.port, **keys)
+                LOG.warning("%s/%s%s: %s", chassis, interface, f" tag {tag}" if tag else "", error, extra=extra)
         self._problems = problems
 
 
@@ -194,6 +213,7 @@ class ChassisSession:
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
         self._later = False
+        self.turns = 0
 
     @property
     def remote(self) -> str:
@@ -204,6 +224,10 @@ class ChassisSession:
     def peer_address(self) -> str | None:
         """The address that the chassis' database is reached at, or connects from; None while it is not."""
         return self._session.peer_address
+
+    def counts(self) -> dict[str, int]:
+        """How much waits in the session, and how many rows it has."""
+        return self._session.counts()
 
     def declare(self, row: ChassisRow) -> None:
         """What the chassis is to be may have changed (but for its remote), or what it is to remember.
@@ -246,16 +270,19 @@ class ChassisSession:
         """The loop, until `leave()`."""
         session, name = self._session, self._row.chassis.name
         while self._leaving is None:
+            self.turns += 1
             session.run()
             if session.in_sync:
                 if self._fault:
-                    LOG.info("%s: connected to %s", name, session.remote)
+                    extra = about(Event.CHASSIS_CONNECTED, chassis=name, remote=session.remote)
+                    LOG.info("%s: connected to %s", name, session.remote, extra=extra)
                 self._fault = ""
                 self._keep()
             else:
                 fault = f"{session.remote}: {session.fault}"
                 if fault != self._fault:
-                    LOG.warning("%s: %s", name, fault)
+                    extra = about(Event.CHASSIS_UNREACHABLE, chassis=name, reason=fault)
+                    LOG.warning("%s: %s", name, fault, extra=extra)
                 self._fault = fault
                 self._state.lose(name, fault, tried=session.fault != NEW)
             if self._leaving is None:
@@ -329,7 +356,9 @@ class ChassisSession:
         shape = replace(wanted, marks={})  # what it is to remember changes all the time
         if done.written and self._settled == shape:
             # Nothing else is wanted than what was there already, so it was not us who changed it.
-            LOG.warning("%s: set back what somebody else changed: %s", self._row.chassis.name, "; ".join(done.written))
+            name, written = self._row.chassis.name, "; ".join(done.written)
+            extra = about(Event.CHASSIS_REPAIRED, chassis=name, written=written)
+            LOG.warning("%s: set back what somebody else changed: %s", name, written, extra=extra)
         elif not done.written:
             self._settled = shape
         self._provisioned = (wanted, seen) if not done.problems else None
@@ -339,7 +368,8 @@ class ChassisSession:
         """Log what newly stands in the way."""
         for problem in problems:
             if problem not in self._problems:
-                LOG.error("%s: %s", self._row.chassis.name, problem)
+                name = self._row.chassis.name
+                LOG.error("%s: %s", name, problem, extra=about(Event.CHASSIS_PROBLEM, chassis=name, reason=problem))
         self._problems = problems
 
     def _taken(self, mark: marks.Mark | None) -> str:
@@ -376,19 +406,23 @@ class ChassisSession:
     def _withdraw(self) -> None:
         name = self._row.chassis.name
         if not self._session.in_sync:
-            LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name)
+            extra = about(Event.CHASSIS_LEFT, chassis=name)
+            LOG.warning("%s: left the overlay, but can't be reached; its br-int is as it was", name, extra=extra)
             return
         mark = marks.parse(snapshot.plugged(self._session.idl, name).mark)
         declared = self._state.declared
         if mark is not None and declared is not None and mark.database_id != declared.database_id:
-            LOG.info("%s: left the overlay without having been in it: it belongs to another database", name)
+            extra = about(Event.CHASSIS_LEFT, chassis=name)
+            LOG.info(
+                "%s: left the overlay without having been in it: it belongs to another database", name, extra=extra
+            )
             return
         try:
             withdraw(self._session)
             self._await_switch()
-            LOG.info("%s: left the overlay", name)
+            LOG.info("%s: left the overlay", name, extra=about(Event.CHASSIS_LEFT, chassis=name))
         except TransactionError as error:
-            LOG.error("%s: %s", name, error)
+            LOG.error("%s: %s", name, error, extra=about(Event.CHASSIS_PROBLEM, chassis=name, reason=str(error)))
 
     def _await_switch(self) -> None:
         """Wait until the switch has done what its database was told, for who hears that we left may rely on it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.chassis_state import ChassisState
+from controller.events import Event, about
 from controller.heard import Told
 from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
 from controller.outlets import OpenOutlets
@@ -199,7 +200,7 @@ class State:
             alarm = objection(self.read, self.declared, self.marks())
             doubts = self._doubt(alarm)
         if alarm and doubts is None and not certain:
-            LOG.error("%s", alarm)
+            LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
         changed = (alarm, doubts is None) != (self.alarm, self.doubts is None)
         self.alarm, self.doubts = alarm, doubts
         if changed:
@@ -242,6 +243,7 @@ class State:
                 self.together.withdrawn_by(name, self._owners.get(name, ""), self.version + 1)
             else:
                 self.together.leaving[name] = self.version + 1
+            self.drops.pop(name, None)
         self._owners = {name: self.shares.share(name).owner for name in declared.chassis}
         if before is None:
             for name in {outlet.chassis for outlet in self.outlets.all()} - set(declared.chassis):

@@ -285,6 +285,16 @@ class Session:
             return False
         raise TransactionError(str(transaction.get_error() or transaction.status_to_string(status)))
 
+    def counts(self) -> dict[str, int]:
+        """How much waits, in bytes to send and to read, and in transactions without an answer; rows of the replica."""
+        rpc = self.idl._session.rpc
+        return {
+            "to_send": rpc.get_backlog() if rpc is not None else 0,
+            "to_read": len(rpc.input) if rpc is not None else 0,
+            "transactions": len(self.idl._outstanding_txns),
+            "rows": sum(len(table.rows) for table in self.idl.tables.values()),
+        }
+
     def close(self) -> None:
         """Close the connection; the session is of no use any more."""
         self.idl.close()

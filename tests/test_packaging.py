@@ -79,7 +79,7 @@ def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None
 def test_the_wheel_brings_units_and_guides(wheel: Path) -> None:
     found = {name.partition(".data/data/")[2] for name in names(wheel) if ".data/" in name}
     units = {f"lib/systemd/system/{path.name}" for path in ROOT.glob("packaging/systemd/*")}
-    guides = {f"share/doc/ovs-overlay/{name}.md" for name in ("operator-guide", "operating-databases")}
+    guides = {f"share/doc/ovs-overlay/{name}.md" for name in ("logs", "operator-guide", "operating-databases")}
     assert found == units | guides | {"lib/sysusers.d/ovs-overlay.conf"}
 
 

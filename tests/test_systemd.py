@@ -24,6 +24,17 @@ UNITS = sorted(PACKAGING.glob("systemd/*.service"))
 INSTALLED = "/opt/ovs-overlay"
 ANALYZE = shutil.which("systemd-analyze")
 
+NOBODY = 65534 if all(os.stat(each).st_mode & 0o001 for each in Path(sys.executable).resolve().parents) else 0
+"""Who runs it. Where the interpreter is root's alone: root, who without capabilities may do what its owner may."""
+NO_EXECUTION_GAINED = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""What MemoryDenyWriteExecute= does, by the kernel's own way (prctl(2), PR_SET_MDWE); older kernels don't have it."""
+POWERLESS = (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+    "--no-new-privs", "--securebits=+noroot,+noroot_locked", "--", sys.executable, "-c", NO_EXECUTION_GAINED,
+)  # fmt: skip
+
 pytestmark = [needs_ovsdb, pytest.mark.server]
 
 
@@ -40,13 +51,24 @@ def test_systemd_accepts_it(unit: Path, tmp_path: Path) -> None:
     assert (ours, done.returncode) == ([], 0)
 
 
+@pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze (Debian: systemd)")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_what_is_broken_into_is_of_little_use(unit: Path, tmp_path: Path) -> None:
+    """systemd's own measure of how much a service may do, from 0 (nothing) to 10 (everything)."""
+    (tmp_path / unit.name).write_text(unit.read_text().replace(INSTALLED, sys.prefix))
+    command = [str(ANALYZE), "security", "--offline=true", "--no-pager", "--threshold=17", str(tmp_path / unit.name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_nothing_runs_as_root(unit: Path) -> None:
     said = settings(unit)
     assert said["User"] == ["ovs-overlay"]
     assert said["CapabilityBoundingSet"] == said["AmbientCapabilities"] == [""]
     assert said["NoNewPrivileges"] == ["yes"]
-    assert said["Restart"] == ["on-failure"]
+    assert said["Restart"] == ["always"]
+    assert said["StartLimitIntervalSec"] == ["0"], "it is tried for as long as it takes"
     assert "u ovs-overlay " in (PACKAGING / "sysusers.d/ovs-overlay.conf").read_text()
 
 
@@ -79,9 +101,24 @@ def test_a_member_of_a_cluster(tmp_path: Path) -> None:
         eventually(lambda: serves(f"unix:{tmp_path}/run/ovs-overlay-db/overlay.sock"), 10, "the database is served")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_without_any_right_runs_it(tmp_path: Path) -> None:
+    """As the unit has it: another user, no capability and no way to any, no memory that is written and executed."""
+    options = f"--ofp-tcp-listen-port {free_port()}"
+    with started("ovs-overlay.service", tmp_path, powerless=True, OVERLAY_OPTIONS=options) as running:
+        eventually(lambda: serves(f"unix:{tmp_path}/run/ovs-overlay/overlay.sock"), 30, "the database is served")
+        said = Path(f"/proc/{running.pid}/status").read_text()
+    assert re.search(rf"^Uid:\t{NOBODY}\t{NOBODY}", said, re.MULTILINE)
+    assert set(re.findall(r"^Cap(?:Inh|Prm|Eff|Bnd|Amb):\t(\w+)", said, re.MULTILINE)) == {"0" * 16}
+    assert re.search(r"^NoNewPrivs:\t1", said, re.MULTILINE)
+
+
 @contextmanager
-def started(name: str, root: Path, **given: str) -> Iterator[subprocess.Popen[bytes]]:
-    """What a unit starts, with /run and /var/lib in `root`, the environment files' content `given`."""
+def started(name: str, root: Path, powerless: bool = False, **given: str) -> Iterator[subprocess.Popen[bytes]]:
+    """What a unit starts, with /run and /var/lib in `root`, the environment files' content `given`.
+
+    `powerless`: as nobody, and with nothing that would make it more.
+    """
     said = settings(PACKAGING / "systemd" / name)
     paths = {"%t": f"{root}/run", "%S": f"{root}/lib", INSTALLED: sys.prefix}
     environment = {"PATH": SEARCH, "HOME": str(root), **given}
@@ -91,6 +128,8 @@ def started(name: str, root: Path, **given: str) -> Iterator[subprocess.Popen[by
     ):
         for directory in said.get(key, []):
             (place / directory).mkdir(parents=True, exist_ok=True)
+            if powerless:
+                open_way(place / directory)
             environment[variable] = str(place / directory)
     for line in said.get("Environment", []):
         environment |= dict(word.split("=", 1) for word in shlex.split(replaced(line, paths)))
@@ -100,7 +139,13 @@ def started(name: str, root: Path, **given: str) -> Iterator[subprocess.Popen[by
     log = (root / f"{name}.log").open("ab")
     with (
         log,
-        subprocess.Popen(words(line, paths, environment), env=environment, cwd=root, stdout=log, stderr=log) as ran,
+        subprocess.Popen(
+            [*(POWERLESS if powerless else ()), *words(line, paths, environment)],
+            env=environment,
+            cwd=root,
+            stdout=log,
+            stderr=log,
+        ) as ran,
     ):
         try:
             yield ran
@@ -110,6 +155,14 @@ def started(name: str, root: Path, **given: str) -> Iterator[subprocess.Popen[by
                 ran.wait(10)
             except subprocess.TimeoutExpired:
                 ran.kill()
+
+
+def open_way(directory: Path) -> None:
+    """Give a directory to nobody, and let everybody through to it."""
+    os.chown(directory, NOBODY, NOBODY)
+    for each in directory.parents:
+        if each.owner() == Path.home().owner() and not os.stat(each).st_mode & 0o001:
+            each.chmod(os.stat(each).st_mode | 0o011)
 
 
 def settings(unit: Path) -> dict[str, list[str]]:

@@ -31,6 +31,7 @@ examples:
   ./lab fuzz frames --inputs 1000000        mutated input for everything that strangers speak to
   ./lab faults F1 F12 --seeds 3             break things under traffic, and count what is lost and leaked
   ./lab controllers --minutes 10            three controllers, and any of them killed
+  ./lab soak --minutes 10                   random faults for long: what grows, and what is left over
   ./lab test -k arp                         the tests, with pytest's options
 """
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["test"]:
         return _test(given[1:])
-    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"], ["fuzz"], ["controllers"]):
+    if given[:1] in (["demo"], ["bench"], ["prove"], ["faults"], ["fuzz"], ["controllers"], ["soak"]):
         return _told(given[0], given[1:])
     cut = given.index("--") if "--" in given else len(given)
     args = _parser().parse_args(given[:cut])
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("faults", help="break one thing after the other under traffic, and count what is lost and leaked")
     verbs.add_parser("controllers", help="three controllers and three database servers, killed and stopped at random")
     verbs.add_parser("fuzz", help="try mutated messages, frames, command lines and files, each under a watchdog")
+    verbs.add_parser("soak", help="break things at random for an hour, or change very many ports, and see what grows")
     verbs.add_parser("prove", help="hold compiled flows against what is declared: tenants, random overlays, mutants")
     verbs.add_parser("test", help="run the tests; further arguments are pytest's")
     verbs.add_parser("setup", help="install what is missing, and nothing else")

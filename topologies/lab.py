@@ -123,8 +123,8 @@ class Lab(Fabric):
         return self._controller is not None and not self._controller.ended()
 
     def controller_pid(self) -> int:
-        """The process of the controller that was started last; KeyError when none was."""
-        return self._processes[CONTROLLER].pid
+        """The pid of the controller that was started last, 0 when it has ended."""
+        return self._controller.popen.pid if self._controller is not None and not self._controller.ended() else 0
 
     def stop_controller(self, number: int = signal.SIGTERM) -> None:
         """End the controller (with SIGKILL: kill it) and wait until it has gone."""

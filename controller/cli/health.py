@@ -5,9 +5,11 @@ Nothing is asked that the database does not say, and nothing is written; it take
 
 from __future__ import annotations
 
+import signal
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from controller.cli.database import Database, opened
@@ -16,6 +18,7 @@ from controller.cli.errors import CommandError
 from controller.cli.show import overview, silence
 from controller.cli.tables import as_json, coloured
 from controller.cli.text import escaped
+from ovsdb.paths import default_database
 from ovsdb.rpc import DatabaseError
 
 WORDS: Final = ("OK", "WARNING", "CRITICAL")
@@ -31,12 +34,14 @@ Finding = tuple[str, int, str]
 
 
 def health(args: Namespace) -> int:
-    """`health`; the exit code is the worst of what was found."""
+    """`health`; the exit code is the worst of what was found, and it takes no longer than `--timeout`."""
     try:
-        with opened(args.db, True, False, args.timeout * args.retry) as database:
+        with _within(args.timeout), opened(args.db, True, False, args.timeout * args.retry) as database:
             findings = list(_findings(database))
     except (DatabaseError, CommandError) as failure:
         findings = [("database", 2, str(failure))]
+    except _LateError:
+        findings = [("database", 2, f"{args.db or default_database()} has not told all within {args.timeout:g} s")]
     worst = max(level for _, level, _ in findings)
     if args.format == "json":
         rows = [{"what": what, "level": WORDS[level], "found": found} for what, level, found in findings]
@@ -47,6 +52,26 @@ def health(args: Namespace) -> int:
     for what, level, found in findings:
         print(f"  {_word(level, paint):{8 + (9 if paint else 0)}}  {what:<14} {escaped(found)}")
     return worst
+
+
+class _LateError(Exception):
+    """It has taken too long."""
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Ends the block with _LateError when it takes longer: a monitor waits for no answer, and calls that unknown."""
+
+    def late(*_: object) -> None:
+        raise _LateError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _word(level: int, paint: bool) -> str:

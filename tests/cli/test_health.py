@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,3 +77,22 @@ def test_a_plug_that_is_wrong_is_a_warning(served: Connection, capsys: pytest.Ca
 def test_no_database_is_critical(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     assert call(f"--db unix:{tmp_path}/none.sock health") == 2
     assert capsys.readouterr().out.startswith("CRITICAL: no overlay database at unix:")
+
+
+@pytest.mark.parametrize("seconds", ["0.3", "0"])
+def test_it_takes_no_longer_than_it_may(seconds: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A server that takes connections and says nothing: it hangs, or its host does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(tmp_path / "hung.sock"))
+        hung.listen()
+        began = time.monotonic()
+        assert call(f"--db unix:{tmp_path}/hung.sock --timeout {seconds} health") == 2
+        assert time.monotonic() - began < 2
+    assert f"has not told all within {seconds} s" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_what_comes_after_it_is_not_struck_by_its_alarm(served: Connection) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    assert call("health --timeout 0.5") == 0
+    assert signal.getsignal(signal.SIGALRM) is before
+    time.sleep(0.6)

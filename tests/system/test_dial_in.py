@@ -117,6 +117,7 @@ def test_a_port_that_is_taken_is_waited_for(lab: Lab) -> None:
 
 def test_a_second_one_of_that_name_is_refused(lab: Lab) -> None:
     """h2 is taken out, and its host then claims to be h1."""
+    lab.overlayctl("--wait", "sync")  # so that "ready" is what this controller says, and not the one before it
     lab.overlayctl("chassis-del", "h2")
     lab.run("h2", "ovs-vsctl", "set", "open_vswitch", ".", "external_ids:system-id=h1")
     dial(lab, "h2")

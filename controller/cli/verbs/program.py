@@ -56,11 +56,17 @@ LOOK: Final = (
         "health",
         "say in a word whether the overlay is served, for monitors",
         "health:health",
-        examples=("health", "health --format json", "health > /dev/null || echo 'look at overlayctl show'"),
+        examples=(
+            "health",
+            "health --format json",
+            "health --timeout 5",
+            "health > /dev/null || echo 'look at overlayctl show'",
+        ),
         kind=ALONE,
         epilog="The first line says it in a word: OK, WARNING or CRITICAL. Critical are a database that does not\n"
         "answer or can't be written, no controller at work, an alarm, and no chassis that is ready.\n"
-        "exit codes, as monitoring plugins have them: 0 OK; 1 WARNING; 2 CRITICAL",
+        "It ends within --timeout, whatever the database does.\n"
+        "exit codes, as monitoring plugins have them: 0 OK; 1 WARNING; 2 CRITICAL, also of a wrong option",
     ),
     Verb(
         "drops",
