@@ -8,7 +8,8 @@ import time
 import pytest
 
 from topologies.faults import run
-from topologies.faults.cases import CASES, Case
+from topologies.faults.case import Case
+from topologies.faults.cases import CASES
 from topologies.faults.ground import Ground, NotHealed
 
 pytestmark = [pytest.mark.system, pytest.mark.alone]

@@ -14,13 +14,16 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from topologies import three_chassis
-from topologies.faults.cases import CASES, DECLARED, Case
+from topologies.faults.case import Case
+from topologies.faults.cases import CASES
 from topologies.faults.ground import Ground, NotHealed
 from topologies.faults.traffic import Pair, Record, Sending
 from topologies.lab import Lab
 from topologies.namespaces import CommandFailed
 
 SETTLE: Final = 0.5
+DECLARED: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
+"""The VMs between which there is traffic."""
 LOUD: Final = re.compile(r" (WARNING|ERROR|CRITICAL) |Traceback")
 
 EXAMPLES = """
