@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, running, settle
+from tests.system.steps import chassis_error, eventually, running, settle
 from topologies import three_chassis
 from topologies.lab import Lab
 
@@ -118,6 +119,36 @@ EDITS = {
     "controller's mark": (("clear", "controller", "CONTROLLER", "external_ids"), "external_ids had lost"),
     "controller's columns": (("set", "controller", "CONTROLLER", "max_backoff=60000"), "max_backoff was 60000"),
 }
+
+
+@pytest.mark.parametrize("column", ["error=nonsense", "ofport=-1"])
+def test_what_the_switch_said_wrongly(lab: Lab, column: str) -> None:
+    """Open vSwitch may leave behind that it could not make a port which it made a moment later."""
+    want, told = state(lab), lab.controller_log().count("ERROR   h1: interface overlay-vxlan: ")
+    lab.run(HOST, "ovs-vsctl", "--no-wait", "set", "interface", "overlay-vxlan", column)
+    eventually(lambda: lab.controller_log().count("ERROR   h1: interface overlay-vxlan: ") == told + 1, 1)
+    eventually(lambda: state(lab) == want and not chassis_error(lab, HOST), 2)
+
+
+def test_a_port_that_fails_for_long_is_not_asked_for_all_the_time(lab: Lab) -> None:
+    """Somebody else has a tunnel like ours; when it has gone ours comes back."""
+    want = state(lab)
+    own = ("type=gre", "options:remote_ip=flow", "options:key=flow", "options:local_ip=flow")
+    lab.run(HOST, "ovs-vsctl", "add-br", "br-other", "--", "set", "bridge", "br-other", "datapath_type=netdev")
+    lab.run(HOST, "ovs-vsctl", "add-port", "br-other", "twin", "--", "set", "interface", "twin", "type=internal")
+    # The one that has it already keeps it: ours is away just while the other is made.
+    for command in (
+        ("set", "interface", "overlay-gre", "options:remote_ip=192.0.2.77", "--", "set", "interface", "twin", *own),
+    ) * 5:
+        lab.run(HOST, "ovs-vsctl", *command, check=False)
+        if chassis_error(lab, HOST):
+            break
+    asked = int(lab.run(HOST, "ovs-vsctl", "get", "open_vswitch", ".", "next_cfg").stdout)
+    assert "overlay-gre: could not add network device" in chassis_error(lab, HOST)
+    time.sleep(6)
+    assert 1 <= int(lab.run(HOST, "ovs-vsctl", "get", "open_vswitch", ".", "next_cfg").stdout) - asked <= 5
+    lab.run(HOST, "ovs-vsctl", "del-br", "br-other")
+    eventually(lambda: state(lab) == want and not chassis_error(lab, HOST), 5)
 
 
 @pytest.mark.parametrize("what", EDITS)
