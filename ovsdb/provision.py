@@ -143,8 +143,9 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
     session.transact(write)
     marked = (row for table in _MARKED for row in idl.tables[table].rows.values() if is_ours(row))
     idl.ours = frozenset(row.uuid for row in marked)
-    faults = tuple(_faults(bridge))
-    return Provisioned((*problems, *faults), tuple(written), bool(faults) and not written and settled(idl))
+    done = not written and settled(idl)
+    faults = tuple(_faults(bridge, done))
+    return Provisioned((*problems, *faults), tuple(written), bool(faults) and done)
 
 
 def _written(transaction: ovs.db.idl.Transaction) -> Iterator[str]:
@@ -236,12 +237,17 @@ def _lacks_datapath(idl: ovs.db.idl.Idl, bridge: Any) -> bool:
     return not bridge.datapath_id and settled(idl)
 
 
-def _faults(bridge: Any) -> Iterator[str]:
-    """What ovs-vswitchd says of our ports that it could not create."""
+def _faults(bridge: Any, done: bool) -> Iterator[str]:
+    """What ovs-vswitchd says of our ports that it could not create; where it is `done`, also of their numbers."""
     for port in bridge.ports if bridge is not None else ():
         for interface in port.interfaces:
-            if is_ours(port) and (interface.error or only(interface.ofport) == -1):
-                yield f"interface {interface.name}: {only(interface.error) or 'has no port number'}"
+            if not is_ours(port):
+                continue
+            number, asked = only(interface.ofport), only(interface.ofport_request)
+            if interface.error:
+                yield f"interface {interface.name}: {only(interface.error)}"
+            elif done and number is not None and asked is not None and number != asked:
+                yield f"interface {interface.name}: has port number {number}, and should have {asked}"
 
 
 def needed(chassis: Chassis) -> tuple[TunnelPort, ...]:

@@ -46,7 +46,7 @@ def said(lab: Lab) -> list[str]:
     return re.findall(r"WARNING h1: (.*)", lab.controller_log())
 
 
-@pytest.mark.parametrize("how", ["deleted", "altered", "replaced", "added", "all deleted"])
+@pytest.mark.parametrize("how", ["deleted", "altered", "replaced", "added", "added above", "all deleted"])
 def test_flows(lab: Lab, how: str) -> None:
     before, told = dumped(lab), len(said(lab))
     line = next(line for line in before if "table=50" in line and "goto_table:70" in line)
@@ -57,6 +57,8 @@ def test_flows(lab: Lab, how: str) -> None:
         edit(lab, "mod-flows", f"cookie={cookie}/-1,table=50,actions=drop")
     elif how == "replaced":
         edit(lab, "add-flow", f"cookie=0x5,{match},actions=drop")
+    elif how == "added above":
+        edit(lab, "add-flow", f"cookie={cookie},table=50,priority=777,metadata=0x62,actions=drop")
     elif how == "added":
         edit(lab, "add-flow", f"cookie={cookie},table=50,priority=100,metadata=0x62,actions=drop")
     else:
@@ -65,7 +67,7 @@ def test_flows(lab: Lab, how: str) -> None:
     eventually(lambda: len(said(lab)) > told, 1)
     news = [each for each in said(lab)[told:] if "flows changed by somebody else" in each]
     assert len(news) == 1
-    assert {"all deleted": "deleted", "replaced": "deleted"}.get(how, how) in news[0]
+    assert {"all deleted": "deleted", "replaced": "deleted", "added above": "added"}.get(how, how) in news[0]
     assert sum("metadata=0x63" in each for each in before) == 1
 
 
@@ -121,7 +123,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("column", ["error=nonsense", "ofport=-1"])
+@pytest.mark.parametrize("column", ["error=nonsense", "ofport=-1", "ofport=7"])
 def test_what_the_switch_said_wrongly(lab: Lab, column: str) -> None:
     """Open vSwitch may leave behind that it could not make a port which it made a moment later."""
     want, told = state(lab), lab.controller_log().count("ERROR   h1: interface overlay-vxlan: ")
