@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,20 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb.embedded import SYSTEM_PATH, schema
+from ovsdb.embedded import schema
 from ovsdb.rpc import UnreachableError, connect
-
-SEARCH = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
-SERVER = shutil.which("ovsdb-server", path=SEARCH)
-TOOL = shutil.which("ovsdb-tool", path=SEARCH)
+from topologies.cluster import SERVER, TOOL, run_tool
 
 needs_ovsdb = pytest.mark.skipif(SERVER is None or TOOL is None, reason="needs ovsdb-server and ovsdb-tool")
-
-
-def run_tool(*arguments: object) -> str:
-    """What `ovsdb-tool` prints."""
-    command = [str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from ovs.db.idl import Idl, Transaction
 from ovsdb import rpc
 from ovsdb.embedded import schema
 from ovsdb.session import Session
-from tests.cluster import standalone
 from tests.overlay_database import needs_ovsdb
+from topologies.cluster import standalone
 
 pytestmark = pytest.mark.server
 

@@ -10,8 +10,8 @@ import pytest
 
 from ovsdb.embedded import schema
 from ovsdb.rpc import connect
-from tests.cluster import standalone
 from tests.overlay_database import needs_ovsdb
+from topologies.cluster import standalone
 
 pytestmark = pytest.mark.server
 

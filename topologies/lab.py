@@ -31,7 +31,14 @@ _SETTLE = 0.15
 class Lab(Fabric):
     """A fabric with VMs to plug in, a controller to start, and probes."""
 
+    database = ""
+    """The overlay database, where the controller does not serve its own: an OVSDB remote of unix sockets."""
     _controller: Background | None = None
+
+    def environment(self, where: str) -> dict[str, str]:
+        """What commands see there; everybody is told of a database that is not the controller's own."""
+        found = super().environment(where)
+        return found | {"OVERLAY_DB": self.database} if self.database else found
 
     # -- VMs
 
@@ -82,7 +89,7 @@ class Lab(Fabric):
     def start_controller(
         self, *options: str, patience: float = 60.0, environment: Mapping[str, str] | None = None, awaited: bool = True
     ) -> None:
-        """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without.
+        """Start `ryu-manager overlay_app` and wait for the database it serves; RuntimeError, with its log, without.
 
         `options` may name further applications, `environment` has more variables; unless `awaited` it may well die.
         """
@@ -92,7 +99,7 @@ class Lab(Fabric):
         self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=env)
         self._started.append(self._controller)
         self._remember(CONTROLLER, self._controller.process)
-        if awaited:
+        if awaited and not self.database:
             controller.await_database(self._controller, home, patience)
 
     def controller_runs(self) -> bool:
@@ -107,6 +114,10 @@ class Lab(Fabric):
             raise RuntimeError(f"the controller does not heed signal {number}")
         if self._controller:
             self._controller.ended()  # waits for it, so that no zombie stays
+
+    def controller_cpu(self) -> float:
+        """Seconds of CPU time that the controller started last has used so far."""
+        return processes.cpu(self._processes[CONTROLLER])
 
     def controller_log(self) -> str:
         """What the controller has logged so far, over all its starts."""

@@ -12,8 +12,9 @@ from ovsdb.rpc import connect
 from ovsdb.versions import present
 from tests import released
 from tests.cli.words import call
-from tests.cluster import standalone, with_schema
+from tests.cluster import with_schema
 from tests.overlay_database import needs_ovsdb
+from topologies.cluster import standalone
 from topologies.controller import ryu_manager
 
 pytestmark = needs_ovsdb
