@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from topologies.faults.ground import Ground
+from topologies.lab import Lab
 
-LOST: Final = "OpenFlow connection lost|the connection ended|no answer|connection was closed|refused|reset|Broken pipe"
+LOST: Final = (
+    "OpenFlow connection lost|the connection ended|no answer|connection was closed|refused|reset|Broken pipe|"
+    "no response to inactivity probe"
+)
 """What is said of a chassis that can't be reached."""
 STARTED: Final = f"{LOST}|terminating|no controller has been|stands by"
 """What is said when a controller goes, and when it comes back."""
@@ -23,8 +28,9 @@ class Case:
     """A fault. Frames of VMs on `struck` chassis may be lost while it lasts, no others, and no frame may be leaked.
 
     `within` is how many seconds healing may take; of the log nothing but what matches `expected` may be a warning.
-    Without `run` it is not tried here, and `why` says why. On the userspace datapath nothing is forwarded while
-    ovs-vswitchd stands still.
+    `leaks` says why frames may be leaked all the same, where nobody can help it. `servers` has the overlay database
+    served by others than the controller; the fault finds them on its ground. Without `run` it is not tried here, and
+    `why` says why. On the userspace datapath nothing is forwarded while ovs-vswitchd stands still.
     """
 
     id: str
@@ -34,4 +40,6 @@ class Case:
     struck: frozenset[str] = frozenset()
     within: float = 30.0
     expected: str = "(?!)"
+    leaks: str = ""
+    servers: Callable[[Lab], AbstractContextManager[Any]] = nullcontext
     why: str = ""

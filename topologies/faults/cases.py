@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import Final
 
 from topologies.faults import (
     chassis_database,
+    clusters,
     controllers,
     crashes,
     flows,
@@ -36,15 +38,11 @@ CASES: Final = tuple(
             *flows.CASES,
             *chassis_database.CASES,
             *overlay_database.CASES,
-            Case("F24", "RAFT: leader killed", "writes go on in 3 s", why="tests/system/test_cluster.py"),
-            Case("F25", "RAFT: quorum lost", "forwarding goes on", why="tests/system/test_cluster.py"),
-            Case("F26", "two clusters of one name", "the other is refused", why="tests/system/test_cluster.py"),
-            Case("F27", "a stale follower", "no rollback", why="tests/system/test_cluster.py"),
-            Case("F28", "schema upgraded online", "rows kept", why="tests/system/test_databases.py"),
+            *clusters.CASES,
             Case("F34", "10^5 port changes", "no drift, memory within 20 %", why="./lab soak"),
             Case("F35", "soak with random faults", "memory flat", why="./lab soak"),
             Case("F38", "any order of events", "as a full recompute", why="tests/test_properties.py"),
         ),
-        key=lambda case: int(case.id[1:]),
+        key=lambda case: (int(re.sub("[^0-9]", "", case.id)), case.id),
     )
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
+import time
 from typing import Final
 
+from topologies.faults import flow_edits
 from topologies.faults.case import EDITED, H1, LOST, STARTED, Case
 from topologies.faults.ground import Ground, NotHealed
 
@@ -44,31 +47,33 @@ def _stale_and_foreign(ground: Ground, _: random.Random) -> None:
         raise NotHealed("the stale flow is there, or the foreign one is not")
 
 
-def _flows_edited(ground: Ground, chance: random.Random) -> None:
-    before = ground.flows("h1")
-    ours = [line for line in before if line.startswith("cookie=0xe70")]
-    for _ in range(100):
-        line = chance.choice(ours)
-        cookie, _, rest = line.removeprefix("cookie=").partition(", ")
-        match = rest.partition("actions=")[0].replace(" ", "").rstrip(",")
-        table = match.partition(",")[0]
-        how = chance.choice(
-            [
-                ("del-flows", f"cookie={cookie}/-1"),
-                ("mod-flows", f"cookie={cookie}/-1,{table},actions=drop"),
-                ("add-flow", f"{match},actions=drop"),
-                ("add-flow", f"cookie={cookie},{match},actions=drop"),
-                ("add-flow", f"cookie={cookie},table=50,priority=1,metadata=0x61,actions=drop"),
-            ]
-        )
-        ground.lab.run("h1", "ovs-ofctl", "-O", "OpenFlow14", how[0], "br-int", how[1])
-        ground.heals(lambda: ground.flows("h1") == before, 1.5, what=f"{how[0]} not repaired")
-    ground.remark("100 edits")
+def _meter_taken(ground: Ground, _: random.Random) -> None:
+    """Somebody has made a meter of another sort at a number that one of our flows on h1 needs."""
+    lab = ground.lab
+    ofctl = ("ovs-ofctl", "-O", "OpenFlow14")
+    number = re.findall(r"^meter=(\d+)", lab.run("h1", *ofctl, "dump-meters", "br-int").stdout, re.MULTILINE)[0]
+    lab.stop_controller(signal.SIGTERM)
+    lab.run("h1", *ofctl, "del-meter", "br-int", f"meter={number}")
+    lab.run("h1", *ofctl, "add-meter", "br-int", f"meter={number},kbps,bands=type=drop rate=9999")
+    lab.start_controller()
+    try:
+        ground.until(lambda: ground.states()["h1"] == "error", 20, "told")
+        shown = lab.overlayctl("show")
+        if f"meter {number}" not in shown:
+            raise NotHealed("`show` does not name the meter")
+        time.sleep(2)
+        ground.remark(f"meter {number} is named")
+    finally:
+        lab.run("h1", *ofctl, "del-meter", "br-int", f"meter={number}")
+    lab.stop_controller(signal.SIGTERM)
+    ground.start_controller()
 
 
 CASES: Final = (
     Case("F16", "a flow table full", "named; all else 0 lost", _table_full, within=40, expected=f"{LOST}|error"),
-    Case("F17", "a flow that the switch refuses", "that one named", why="F16 is one"),
+    Case("F17", "a flow whose meter is somebody else's", "named; all else 0 lost", _meter_taken, H1,
+         expected=f"{STARTED}|meter"),
     Case("F18", "stale and foreign flows", "swept, and kept", _stale_and_foreign, expected=f"{STARTED}|{EDITED}"),
-    Case("F19", "flows edited by hand", "each repaired in 1 s", _flows_edited, H1, 1.5, EDITED),
+    Case("F19", "1000 edits of flows and meters", "repaired in 1.5 s, foreign ones stay",
+         flow_edits.edited, H1, 1.5, EDITED),
 )  # fmt: skip

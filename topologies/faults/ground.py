@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from topologies.faults.logs import Logs
 from topologies.lab import Lab
 from topologies.namespaces import Background
 
@@ -21,12 +22,18 @@ class NotHealed(Exception):
 
 
 class Ground:
-    """A lab in which something is about to break. `healed_s` is how long it took, where that was asked."""
+    """A lab in which something is about to break; its logs are read from here on.
+
+    `healed_s` is how long healing took, where that was asked; `servers` what serves the overlay database, where the
+    controller does not.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.healed_s: float | None = None
         self.remarks: list[str] = []
+        self.servers: Any = None
+        self.logs = Logs(lab)
 
     def heals(self, check: Callable[[], Any], within: float, since: float | None = None, what: str = "") -> None:
         """Wait until it is true, and note the seconds since then. Raises NotHealed."""
