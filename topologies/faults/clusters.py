@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ovsdb.embedded import schema
 from ovsdb.rpc import DatabaseError, UnreachableError, connect
 from topologies.cluster import Cluster, Server, cluster
 from topologies.faults.case import LOST, Case
@@ -149,21 +148,30 @@ def _stale_follower(ground: Ground, _: random.Random) -> None:
 def _upgraded(ground: Ground, _: random.Random) -> None:
     """A release that only adds has come: the database gets its schema while everybody is connected."""
     lab, members, before = ground.lab, _of(ground), ground.all_flows()
-    following = json.loads(schema().read_text())
+    with connect(members.remote, leader=True) as database:
+        following = database.call("get_schema", [database.database])
     following["tables"]["Tenant"]["columns"]["fault_suite"] = {"type": {"key": "string", "min": 0, "max": 1}}
     number, _, rest = following["version"].rpartition(".")
     following["version"] = f"{number}.{int(rest) + 1}"
     rows = lab.overlayctl("--format", "json", "port-list")
     with ground.no_flow_mods():
         began = time.monotonic()
-        with connect(members.remote, leader=True) as database:
+        # Who asks for it is disconnected like everybody else.
+        with contextlib.suppress(UnreachableError), connect(members.remote, leader=True) as database:
             database.call("convert", [database.database, following], 30)
+        ground.until(lambda: _version(members) == following["version"], 20, "of the new version")
         ground.heals(lambda: _heard(members), 30, began)
     ground.same_flows(before)
     with connect(members.remote, leader=True) as database:
         kept = {row["name"] for row in database.select("Port")}
     if kept != {row["name"] for row in json.loads(rows)}:
         raise NotHealed("ports are others than before")
+
+
+def _version(members: Cluster) -> str:
+    with contextlib.suppress(DatabaseError), connect(members.remote, leader=True) as database:
+        return database.version()
+    return ""
 
 
 def _heard(members: Cluster) -> bool:

@@ -100,33 +100,37 @@ def _crashed(ground: Ground, chance: random.Random) -> None:
     ground.remark(f"{died} crashes, each before one of {max(scenario.sent.values())} messages")
 
 
-def everywhere(datapath: str | None, say: Callable[[str], None]) -> tuple[int, list[str]]:
-    """Crash once before every message, without traffic; returns at how many, and where that did harm, in words."""
+def everywhere(datapath: str | None, numbers: range, say: Callable[[str], None]) -> tuple[int, list[str]]:
+    """Crash once before every message with one of these numbers, from 1 on, without traffic.
+
+    Returns at how many, and where that did harm, in words; `say` is told how far it is.
+    """
     with ThreadPoolExecutor(LABS) as pool:
-        done = list(pool.map(lambda share: _share(share, datapath, say), range(LABS)))
+        done = list(pool.map(lambda share: _share(share, datapath, numbers, say), range(LABS)))
     return sum(died for died, _ in done), [each for _, wrong in done for each in wrong]
 
 
-def _share(share: int, datapath: str | None, say: Callable[[str], None]) -> tuple[int, list[str]]:
+def _share(share: int, datapath: str | None, numbers: range, say: Callable[[str], None]) -> tuple[int, list[str]]:
     died, wrong = 0, []
     with Lab(three_chassis.TOPOLOGY, f"crashes{share}-{os.getpid()}", datapath=datapath) as lab:
         lab.up()
         scenario = Scenario(Ground(lab), measured=False)
-        points = list(_points(scenario.sent, share))
+        points = list(_points(scenario.sent, numbers[share::LABS]))
         for number, point in enumerate(points):
             say(f"lab {share}: {number} of {len(points)}, {len(wrong)} wrong")
             try:
                 died += scenario.crash(point)
             except NotHealed as error:
                 wrong.append(str(error))
+                say(f"lab {share}: {error}")
     return died, wrong
 
 
-def _points(sent: dict[bool, int], share: int) -> Iterator[Point]:
-    """A lab's share of all messages, the ports coming and going in turn; the shorter row is gone through again."""
-    for at in range(share, max(sent.values()), LABS):
+def _points(sent: dict[bool, int], numbers: range) -> Iterator[Point]:
+    """Every message with these numbers, the ports coming and going in turn; the shorter row is gone through again."""
+    for at in range(numbers.start, min(numbers.stop, max(sent.values()) + 1), numbers.step):
         for there in (True, False):
-            yield there, at % sent[there] + 1
+            yield there, (at - 1) % sent[there] + 1
 
 
 CASES: Final[Sequence[Case]] = (

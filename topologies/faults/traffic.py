@@ -271,7 +271,7 @@ class Sending:
             self._process = subprocess.Popen(
                 self._argv, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, cwd=root
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while b"sending" not in self._output.read_bytes():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()
