@@ -12,8 +12,8 @@ from topologies.faults.ground import Ground
 from topologies.lab import Lab
 
 LOST: Final = (
-    "OpenFlow connection lost|the connection ended|no answer|connection was closed|refused|reset|Broken pipe|"
-    "no response to inactivity probe"
+    "OpenFlow connection lost|the connection ended|no answer|connection was closed|Connection refused|"
+    "Connection reset|Broken pipe|no response to inactivity probe"
 )
 """What is said of a chassis that can't be reached."""
 STARTED: Final = f"{LOST}|terminating|no controller has been|stands by"

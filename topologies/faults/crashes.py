@@ -67,9 +67,18 @@ class Scenario:
         else:
             lab.start_controller()
             ground.settle()
-        told = f"after a crash at message {at} of {self.sent[there]} flows are others than without"
-        ground.same_flows(self._wanted[there], told)
+        what = f"flows are others after a crash at message {at} of {self.sent[there]} than without one"
+        try:
+            ground.until(lambda: ground.all_flows() == self._wanted[there], 10, "the same")
+        except NotHealed:
+            raise NotHealed(f"{what}: {self._difference(there)}") from None
         return not lived
+
+    def _difference(self, there: bool) -> str:
+        """The first flow that is there or is not, with its chassis."""
+        found = self._ground.all_flows()
+        lines = [f"{name}: {line}" for name in found for line in set(found[name]) ^ set(self._wanted[there][name])]
+        return min(lines, default="no more")
 
     def _change(self, there: bool) -> None:
         """Plug the ports in, or out, an `ovs-vsctl` for each chassis, while there is no controller."""

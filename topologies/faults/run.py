@@ -42,7 +42,8 @@ examples:
 class Row:
     """What a fault did: frames `lost` of pairs that it should not touch, and `struck` of those that it does.
 
-    `stalled`: of pairs that it should not touch, while the network apart lost frames between the same chassis.
+    `stalled`: of pairs that it should not touch, while the network apart lost frames between the same chassis. `load`
+    is the machine's, as an average over the last minute.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Row:
     gap_s: float | None = None
     leaked: int | None = None
     healed_s: float | None = None
+    load: float | None = None
     verdict: str = ""
     remark: str = ""
 
@@ -189,7 +191,7 @@ def judged(case: Case, seed: int, record: Record, ground: Ground, faults: list[s
         case.id, case.title, case.promise, seed, record.sent(pairs), lost, stalled, record.losses(touched),
         round(record.longest(touched or others), 3), leaked,
         None if ground.healed_s is None else round(ground.healed_s, 2),
-        "BROKEN" if faults else "kept", "; ".join([*faults, *ground.remarks]),
+        round(os.getloadavg()[0], 1), "BROKEN" if faults else "kept", "; ".join([*faults, *ground.remarks]),
     )  # fmt: skip
 
 
@@ -199,14 +201,23 @@ def _apart(one: str, other: str) -> tuple[Pair, Pair]:
     return names, (names[1], names[0])
 
 
-_COLUMNS: Final = (("sent", 8), ("lost", 6), ("stalled", 8), ("struck", 8), ("gap s", 7), ("leaked", 7), ("heals s", 8))
+_COLUMNS: Final = (
+    ("sent", 8),
+    ("lost", 6),
+    ("stalled", 8),
+    ("struck", 8),
+    ("gap s", 7),
+    ("leaked", 7),
+    ("heals s", 8),
+    ("load", 6),
+)
 HEADING = f"{'':6}{'fault':34}" + "".join(f"{name:>{width}}" for name, width in _COLUMNS) + "  verdict"
 
 
 def line(row: Row) -> str:
     """A row of the table."""
     cells = f"{row.id:6}{row.fault[:33]:34}"
-    numbers = (row.sent, row.lost, row.stalled, row.struck, row.gap_s, row.leaked, row.healed_s)
+    numbers = (row.sent, row.lost, row.stalled, row.struck, row.gap_s, row.leaked, row.healed_s, row.load)
     for number, (_, width) in zip(numbers, _COLUMNS, strict=True):
         cells += f"{'-' if number is None else number:>{width}}"
     remark = f"  ({row.remark})" if row.remark else ""
@@ -215,7 +226,7 @@ def line(row: Row) -> str:
 
 def markdown(row: Row) -> str:
     """A row of the table in docs/reliability.md."""
-    numbers = (row.sent, row.lost, row.stalled, row.struck, row.gap_s, row.leaked, row.healed_s)
+    numbers = (row.sent, row.lost, row.stalled, row.struck, row.gap_s, row.leaked, row.healed_s, row.load)
     verdict = row.verdict.replace("BROKEN", "**broken**") + (f": {row.remark}" if row.remark else "")
     cells = (row.id, row.fault, row.promise, *("-" if each is None else str(each) for each in numbers), verdict)
     return f"| {' | '.join(cells)} |"
