@@ -15,7 +15,8 @@ from topologies.faults.ground import Ground, NotHealed
 EDITS: Final = 1000
 AT_ONCE: Final = (1, 1, 1, 2, 3, 6)
 """How many edits are made before the repair is waited for, one of these at random."""
-REPAIRED_S: Final = 1.5
+MISSED_S: Final = 10
+"""Seconds after which a repair does not come any more; how long it may take is the promise's business."""
 ACTIONS: Final = ("drop", "goto_table:90", "goto_table:{next}", "write_metadata:0x61,goto_table:{next}", "dec_ttl")
 """What is put in the place of a flow's: nothing that takes a packet to another tenant before it is repaired."""
 _TABLES: Final = tuple(table.id for table in PIPELINE if table.id not in LEARNED_TABLES)
@@ -35,7 +36,7 @@ def edited(ground: Ground, chance: random.Random) -> None:
             world.edit()
         began = time.monotonic()
         try:
-            ground.heals(lambda: not world.wrong(), REPAIRED_S)
+            ground.heals(lambda: not world.wrong(), MISSED_S)
         except NotHealed:
             raise NotHealed(f"edits up to {made}, `{world.last}`: {world.wrong()[:3]}") from None
         took.append(time.monotonic() - began)
