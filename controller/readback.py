@@ -107,6 +107,8 @@ def judge(rows: Iterable[FlowStats], before: Bodies, given: Mapping[Key, Flow]) 
     """
     installed: dict[Key, bytes | None] = {}
     altered, added, foreign = [], [], []
+    # A plan deletes by cookie, whatever the priority: it would take the flow that has that cookie rightly.
+    ours = {(table, cookie) for table, _, cookie in given}
     for row in rows:
         if not owned(row.cookie):
             foreign.append(row.key)
@@ -114,6 +116,9 @@ def judge(rows: Iterable[FlowStats], before: Bodies, given: Mapping[Key, Flow]) 
             continue
         known = before.get(row.key)
         flow = given.get(row.key)
+        if flow is None and (row.table, row.cookie) in ours:
+            added.append(row)
+            continue
         if flow is None or row.body == known:
             installed.setdefault(row.key, row.body)
             continue

@@ -21,7 +21,7 @@ from controller.events import Event, about
 from controller.state import State
 from controller.together import tell
 from ovsdb import marks, rights, shared, snapshot, status, vswitch
-from ovsdb.provision import Listens, Wanted, controller_target, provision, settled, withdraw
+from ovsdb.provision import Listens, Wanted, ask_again, controller_target, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
 
@@ -38,6 +38,8 @@ FLOWS_S: Final = 1.0
 """Seconds between two looks whether a switch has its flows."""
 WRITE_S: Final = 5.0
 """Seconds after which status is written even if nothing is known to be new of it."""
+ASK_S: Final = (0.5, 60.0)
+"""Seconds from one time that a switch is asked anew for ports that it could not make to the next: at first, at last."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -212,6 +214,7 @@ class ChassisSession:
         self._awaited = False
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
+        self._asked_at, self._pause = 0.0, 0.0
         self._later = False
         self.turns = 0
 
@@ -362,6 +365,10 @@ class ChassisSession:
         elif not done.written:
             self._settled = shape
         self._provisioned = (wanted, seen) if not done.problems else None
+        if not done.problems:
+            self._pause = 0.0
+        elif done.failed and monotonic() >= self._asked_at + self._pause and ask_again(self._session):
+            self._asked_at, self._pause = monotonic(), min(max(2 * self._pause, ASK_S[0]), ASK_S[1])
         return done.problems
 
     def _tell(self, problems: tuple[str, ...]) -> None:

@@ -86,10 +86,14 @@ def controller_target(configured: str | None, local_address: str | None, listens
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What stands in the way of a chassis being as wanted, and what was written to make it so, in words."""
+    """What stands in the way of a chassis being as wanted, and what was written to make it so, in words.
+
+    `failed`: ovs-vswitchd says of a port of ours that it could not make it, and nothing is left that we could write.
+    """
 
     problems: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    failed: bool = False
 
 
 def provision(session: Session, wanted: Wanted) -> Provisioned:
@@ -145,7 +149,9 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
     session.transact(write)
     marked = (row for table in _MARKED for row in idl.tables[table].rows.values() if is_ours(row))
     idl.ours = frozenset(row.uuid for row in marked)
-    return Provisioned((*problems, *_faults(bridge)), tuple(written))
+    done = not written and settled(idl)
+    faults = tuple(_faults(bridge, done))
+    return Provisioned((*problems, *faults), tuple(written), bool(faults) and done)
 
 
 def _written(transaction: ovs.db.idl.Transaction) -> Iterator[str]:
@@ -217,17 +223,37 @@ def settled(idl: ovs.db.idl.Idl) -> bool:
     return bool(root.cur_cfg >= root.next_cfg)
 
 
+def ask_again(session: Session) -> bool:
+    """Have ovs-vswitchd look at all of its database once more, and say anew which ports it has; False: not written.
+
+    It may have said wrongly that it has not: what it writes it compares with what the database had when its last answer
+    was still under way, and leaves out what seems to stand there already.
+    """
+
+    def write(idl: ovs.db.idl.Idl, _: ovs.db.idl.Transaction) -> None:
+        root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
+        root.verify("next_cfg")  # who counted meanwhile has asked
+        root.next_cfg += 1  # python-ovs' increment() does nothing where nothing else is written
+
+    return session.transact(write)
+
+
 def _lacks_datapath(idl: ovs.db.idl.Idl, bridge: Any) -> bool:
     """Whether ovs-vswitchd has seen the bridge and could not make it a datapath."""
     return not bridge.datapath_id and settled(idl)
 
 
-def _faults(bridge: Any) -> Iterator[str]:
-    """What ovs-vswitchd says of our ports that it could not create."""
+def _faults(bridge: Any, done: bool) -> Iterator[str]:
+    """What ovs-vswitchd says of our ports that it could not create; where it is `done`, also of their numbers."""
     for port in bridge.ports if bridge is not None else ():
         for interface in port.interfaces:
-            if is_ours(port) and interface.error:
+            if not is_ours(port):
+                continue
+            number, asked = only(interface.ofport), only(interface.ofport_request)
+            if interface.error:
                 yield f"interface {interface.name}: {only(interface.error)}"
+            elif done and number is not None and asked is not None and number != asked:
+                yield f"interface {interface.name}: has port number {number}, and should have {asked}"
 
 
 def needed(chassis: Chassis) -> tuple[TunnelPort, ...]:

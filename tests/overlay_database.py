@@ -12,7 +12,7 @@ import pytest
 
 from ovsdb.embedded import schema
 from ovsdb.rpc import UnreachableError, connect
-from topologies.databases import SERVER, TOOL, run_tool
+from topologies.cluster import SERVER, TOOL, run_tool
 
 needs_ovsdb = pytest.mark.skipif(SERVER is None or TOOL is None, reason="needs ovsdb-server and ovsdb-tool")
 

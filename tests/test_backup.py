@@ -13,8 +13,8 @@ from ovsdb import backup
 from ovsdb.embedded import schema
 from ovsdb.rpc import DatabaseError, connect
 from tests.cli.words import call
-from tests.overlay_database import needs_ovsdb, run_tool
-from topologies.databases import cluster, standalone
+from tests.overlay_database import needs_ovsdb
+from topologies.cluster import cluster, run_tool, standalone
 
 pytestmark = needs_ovsdb
 SETUP = (

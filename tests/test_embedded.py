@@ -19,7 +19,8 @@ import pytest
 from ovsdb import embedded
 from ovsdb.embedded import DatabaseError, EmbeddedServer
 from ovsdb.rpc import connect
-from tests.overlay_database import needs_ovsdb, run_tool, serving
+from tests.overlay_database import needs_ovsdb, serving
+from topologies.cluster import run_tool
 
 pytestmark = needs_ovsdb
 

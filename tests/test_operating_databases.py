@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.overlay_database import SEARCH, needs_ovsdb
-from topologies.databases import own_loopback
+from tests.overlay_database import needs_ovsdb
+from topologies.cluster import SEARCH, own_loopback
 
 pytestmark = pytest.mark.server
 

@@ -46,6 +46,15 @@ def test_what_is_gone_altered_and_added_is_told_apart() -> None:
     assert f"1 added (table=0,priority=100,cookie={C.cookie:#x})" in said
 
 
+def test_what_shares_its_table_and_cookie_with_one_of_ours_is_not_left_to_be_deleted_by_cookie() -> None:
+    """That would take ours as well, whatever their priorities are."""
+    above = row(A)._replace(priority=777)
+    reading = judge([row(A), above], dict.fromkeys(GIVEN), GIVEN)
+    assert reading.added == (above,)
+    assert A.key in reading.installed
+    assert above.key not in reading.installed
+
+
 def test_the_first_reading_notices_what_was_altered_while_nobody_looked() -> None:
     assert judge([row(A, body_of(one(1, 5)))], {}, GIVEN).altered == (A.key,)
 

@@ -18,7 +18,8 @@ import pytest
 
 from ovsdb import paths, remotes, rpc
 from ovsdb.rpc import Connection, TransactionError, UnreachableError, WrongDatabaseError, connect
-from tests.overlay_database import needs_ovsdb, run_tool, serving
+from tests.overlay_database import needs_ovsdb, serving
+from topologies.cluster import run_tool
 
 
 @pytest.fixture(scope="module")

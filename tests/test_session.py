@@ -16,7 +16,7 @@ from ovsdb import rpc
 from ovsdb.embedded import schema
 from ovsdb.session import Session
 from tests.overlay_database import needs_ovsdb
-from topologies.databases import standalone
+from topologies.cluster import standalone
 
 pytestmark = pytest.mark.server
 

@@ -11,7 +11,7 @@ import pytest
 from ovsdb.embedded import schema
 from ovsdb.rpc import connect
 from tests.overlay_database import needs_ovsdb
-from topologies.databases import standalone
+from topologies.cluster import standalone
 
 pytestmark = pytest.mark.server
 

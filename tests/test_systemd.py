@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from ovsdb.rpc import DatabaseError, connect
-from tests.overlay_database import SEARCH, needs_ovsdb, run_tool
-from topologies.databases import RAFT_PORT, eventually, own_loopback
+from tests.cluster import eventually
+from tests.overlay_database import needs_ovsdb
+from topologies.cluster import RAFT_PORT, SEARCH, own_loopback, run_tool
 
 PACKAGING = Path(__file__).parent.parent / "packaging"
 UNITS = sorted(PACKAGING.glob("systemd/*.service"))

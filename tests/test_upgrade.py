@@ -17,8 +17,9 @@ from ovsdb import embedded, stages, upgrade
 from ovsdb.rpc import DatabaseError, TransactionError, UnreachableError, connect, optional, same_row, select, uuid_of
 from ovsdb.session import Session
 from tests import released
-from tests.overlay_database import needs_ovsdb, run_tool
-from topologies.databases import cluster, eventually, standalone, with_schema
+from tests.cluster import eventually, with_schema
+from tests.overlay_database import needs_ovsdb
+from topologies.cluster import cluster, run_tool, standalone
 
 pytestmark = [needs_ovsdb, pytest.mark.server]
 PRESENT = json.loads(embedded.schema().read_text())

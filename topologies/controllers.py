@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from topologies import processes, three_chassis
+from topologies.cluster import Cluster
 from topologies.controller import NAMES
-from topologies.databases import Cluster
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending
 from topologies.namespaces import CommandFailed

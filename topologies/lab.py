@@ -33,10 +33,17 @@ _SETTLE = 0.15
 class Lab(Fabric):
     """A fabric with VMs to plug in, a controller to start, and probes."""
 
+    database = ""
+    """The overlay database, where the controller does not serve its own: an OVSDB remote of unix sockets."""
     _controller: Background | None = None
     beside = int(os.environ.get("OVERLAY_LAB_CONTROLLERS", "1")) - 1
     """How many more controllers are started and ended together with the one that has the database."""
     _beside: tuple[Background, ...] = ()
+
+    def environment(self, where: str) -> dict[str, str]:
+        """What commands see there; everybody is told of a database that is not the controller's own."""
+        found = super().environment(where)
+        return found | {"OVERLAY_DB": self.database} if self.database else found
 
     # -- VMs
 
@@ -87,7 +94,7 @@ class Lab(Fabric):
     def start_controller(
         self, *options: str, patience: float = 60.0, environment: Mapping[str, str] | None = None, awaited: bool = True
     ) -> None:
-        """Start `ryu-manager overlay_app` and wait for its database; RuntimeError, with its log, without.
+        """Start `ryu-manager overlay_app` and wait for the database it serves; RuntimeError, with its log, without.
 
         `options` may name further applications, `environment` has more variables; unless `awaited` it may well die.
         """
@@ -98,7 +105,7 @@ class Lab(Fabric):
         self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=env)
         self._started.append(self._controller)
         self._remember(CONTROLLER, self._controller.process)
-        if awaited:
+        if awaited and not self.database:
             controller.await_database(self._controller, home, patience)
             self._beside = tuple(map(self._start_beside, range(1, self.beside + 1)))
 
@@ -136,6 +143,10 @@ class Lab(Fabric):
             self._controller.ended()  # waits for it, so that no zombie stays
         for running in self._beside:
             running.stop(number)
+
+    def controller_cpu(self) -> float:
+        """Seconds of CPU time that the controller started last has used so far."""
+        return processes.cpu(self._processes[CONTROLLER])
 
     def controller_log(self) -> str:
         """What the controller has logged so far, over all its starts."""

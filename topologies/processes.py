@@ -63,6 +63,14 @@ def wait_until(condition: Callable[[], bool], seconds: float, poll: float = _POL
     return True
 
 
+def cpu(process: Process) -> float:
+    """Seconds of CPU time that it has used; ProcessLookupError when it has ended."""
+    if not alive(process):
+        raise ProcessLookupError(f"no process {process.pid}")
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def in_network_namespace(path: Path) -> list[Process]:
     """The processes of a named network namespace; none when the name is gone."""
     try:

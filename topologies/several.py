@@ -13,8 +13,8 @@ from typing import Final
 
 from ovsdb.rpc import Connection, DatabaseError, connect
 from topologies import controller, processes
+from topologies.cluster import Cluster, cluster
 from topologies.controller import NAMES
-from topologies.databases import Cluster, cluster
 from topologies.lab import Lab
 from topologies.namespaces import Background
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, Topology
@@ -24,17 +24,11 @@ ELECTION_MS: Final = 500
 
 
 class Several(Lab):
-    """A lab whose controllers are started and ended by name; `remote` is the database that all of them serve."""
-
-    remote = ""
+    """A lab whose controllers are started and ended by name; all of them serve its `database`."""
 
     def __init__(self, topology: Topology, name: str = "lab", *, datapath: str | None = None) -> None:
         super().__init__(topology, name, datapath=datapath)
         self._running: dict[str, Background] = {}
-
-    def environment(self, where: str) -> dict[str, str]:
-        """As in any lab, with the database named."""
-        return super().environment(where) | {"OVERLAY_DB": self.remote}
 
     def start_named(self, name: str, *options: str) -> None:
         """Start a controller."""
@@ -93,7 +87,7 @@ class Several(Lab):
 
     @contextmanager
     def _asking(self) -> Iterator[Connection]:
-        with connect(self.remote, timeout=2.0, stale=True) as connection:
+        with connect(self.database, timeout=2.0, stale=True) as connection:
             yield connection
 
     def await_owners(self, among: Sequence[str], patience: float) -> float:
@@ -123,7 +117,7 @@ def several(topology: Topology, name: str, *, datapath: str | None = None) -> It
         cluster(Path(directory), timer=ELECTION_MS) as servers,
         Several(topology, name, datapath=datapath) as lab,
     ):
-        lab.remote = servers.remote
+        lab.database = servers.remote
         try:
             yield lab, servers
         finally:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from ovsdb.rpc import connect
+from tests.cluster import eventually
 from tests.overlay_database import needs_ovsdb
-from topologies.databases import cluster, eventually, in_cluster
+from topologies.cluster import cluster, in_cluster
 
 pytestmark = [needs_ovsdb, pytest.mark.server]
 PROGRAM = str(Path(sys.executable).with_name("overlayctl"))

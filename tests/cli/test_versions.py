@@ -12,9 +12,10 @@ from ovsdb.rpc import connect
 from ovsdb.versions import present
 from tests import released
 from tests.cli.words import call
+from tests.cluster import with_schema
 from tests.overlay_database import needs_ovsdb
+from topologies.cluster import standalone
 from topologies.controller import ryu_manager
-from topologies.databases import standalone, with_schema
 
 pytestmark = needs_ovsdb
 

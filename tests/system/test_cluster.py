@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -21,8 +20,10 @@ from ovsdb.embedded import schema
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, TransactionError, UnreachableError, connect
 from ovsdb.session import Session
+from tests.cluster import eventually
+from topologies.cluster import Cluster, cluster, standalone
 from topologies.controller import overlayctl
-from topologies.databases import Cluster, cluster, eventually, standalone
+from topologies.writers import Writers
 
 pytestmark = pytest.mark.system
 GAP = 3.0
@@ -35,51 +36,6 @@ TIMER = 500
 def three(tmp_path: Path) -> Iterator[Cluster]:
     with cluster(tmp_path, timer=TIMER) as made:
         yield made
-
-
-class Writers:
-    """Clients that write one row after another, each until it is acknowledged, whichever server is there."""
-
-    def __init__(self, where: str, count: int) -> None:
-        self.where = where
-        self.acknowledged: list[tuple[float, str]] = []
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self.write, args=(number,)) for number in range(count)]
-        for thread in self.threads:
-            thread.start()
-
-    def write(self, number: int) -> None:
-        serial = 0
-        database = None
-        while not self.ended.is_set():
-            name = f"writer{number}-{serial}"
-            try:
-                database = database or connect(self.where)
-                database.transact([{"op": "insert", "table": "Tenant", "row": {"name": name}}], 2)
-            except TransactionError as refused:
-                # A unique name makes the second try of what was done already show itself.
-                if refused.error != "constraint violation":
-                    continue
-            except UnreachableError:
-                if database is not None:
-                    database.close()
-                    database = None
-                continue
-            self.acknowledged.append((time.monotonic(), name))
-            serial += 1
-            time.sleep(0.005)
-        if database is not None:
-            database.close()
-
-    def end(self) -> None:
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
-
-    def gap(self, began: float) -> float:
-        """The longest time without an acknowledgement since then."""
-        moments = [began, *sorted(moment for moment, _ in self.acknowledged if moment > began)]
-        return max(after - before for before, after in itertools.pairwise(moments))
 
 
 def test_leaders_die_while_many_write(three: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

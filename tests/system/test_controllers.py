@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from topologies import three_chassis
+from topologies.cluster import Cluster
 from topologies.controller import NAMES
-from topologies.databases import Cluster
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending
 from topologies.several import Several, several
@@ -132,10 +132,10 @@ def test_one_that_is_cut_off_from_the_database_alone_cannot_write(
     """It still is connected to the switches, and to the database of the chassis that was its own."""
     lab, servers = together
     relay = Relay(tmp_path / "relay", servers.members[0].socket.removeprefix("unix:"))
-    whole, lab.remote = lab.remote, relay.remote
+    whole, lab.database = lab.database, relay.remote
     lab.signal_named("cedar", signal.SIGTERM)
     lab.start_named("cedar")
-    lab.remote = whole
+    lab.database = whole
     ground = Ground(lab)
     try:
         lab.await_shares(SHARES)

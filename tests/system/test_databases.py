@@ -21,7 +21,7 @@ from ovsdb.rpc import Operation, Row, UnreachableError, connect, elements
 from tests import released
 from tests.system.steps import eventually, fresh_name
 from topologies import controller, two_chassis
-from topologies.databases import Cluster, cluster, standalone
+from topologies.cluster import Cluster, cluster, standalone
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, management_address
 
@@ -47,30 +47,9 @@ OURS = ": ours now"
 seen: dict[str, Any] = {}
 
 
-class SharedLab(Lab):
-    """The same lab, with an overlay database that the controller does not serve itself."""
-
-    database = ""
-
-    def environment(self, where: str) -> dict[str, str]:
-        """Everybody is told of the database; its sockets are in the file system, so also in another namespace."""
-        found = super().environment(where)
-        return found | {"OVERLAY_DB": self.database} if self.database else found
-
-    def start_controller(self, *options: str, patience: float = 60.0) -> None:
-        """Start it; what it serves itself is waited for, what others serve is there."""
-        if not self.database:
-            super().start_controller(*options, patience=patience)
-            return
-        home = self.directory / CONTROLLER
-        self._controller = controller.start(self.netns(CONTROLLER), home, *options, env=self.environment(CONTROLLER))
-        self._started.append(self._controller)
-        self._remember(CONTROLLER, self._controller.process)
-
-
 @contextmanager
-def lab_on(database: str) -> Iterator[SharedLab]:
-    with SharedLab(two_chassis.TOPOLOGY, fresh_name()) as lab:
+def lab_on(database: str) -> Iterator[Lab]:
+    with Lab(two_chassis.TOPOLOGY, fresh_name()) as lab:
         lab.database = database
         lab.up()
         yield lab
@@ -234,7 +213,7 @@ def test_what_is_restored_is_meant_and_what_is_put_back_by_hand_is_not(tmp_path:
 
 def test_a_database_of_the_first_version_goes_on(tmp_path: Path) -> None:
     """What 0.1.0 left in its file is upgraded when the controller starts, and forwards."""
-    with SharedLab(two_chassis.TOPOLOGY, fresh_name()) as lab:
+    with Lab(two_chassis.TOPOLOGY, fresh_name()) as lab:
         with standalone(tmp_path, released.V1) as server, connect(server.socket) as database:
             database.transact(_of_the_first_version(lab))
             server.stop()
@@ -251,7 +230,7 @@ def test_a_database_of_the_first_version_goes_on(tmp_path: Path) -> None:
         assert (home / "overlay.db.backup-1.0.0").exists()
 
 
-def _of_the_first_version(lab: SharedLab) -> list[Operation]:
+def _of_the_first_version(lab: Lab) -> list[Operation]:
     """The lab's declarations as rows of schema 1.0.0."""
     topology = lab.topology
     rows: list[Operation] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.system.steps import eventually, running, settle
+from tests.system.steps import chassis_error, eventually, running, settle
 from topologies import three_chassis
 from topologies.lab import Lab
 
@@ -45,7 +46,7 @@ def said(lab: Lab) -> list[str]:
     return re.findall(r"WARNING h1: (.*)", lab.controller_log())
 
 
-@pytest.mark.parametrize("how", ["deleted", "altered", "replaced", "added", "all deleted"])
+@pytest.mark.parametrize("how", ["deleted", "altered", "replaced", "added", "added above", "all deleted"])
 def test_flows(lab: Lab, how: str) -> None:
     before, told = dumped(lab), len(said(lab))
     line = next(line for line in before if "table=50" in line and "goto_table:70" in line)
@@ -56,6 +57,8 @@ def test_flows(lab: Lab, how: str) -> None:
         edit(lab, "mod-flows", f"cookie={cookie}/-1,table=50,actions=drop")
     elif how == "replaced":
         edit(lab, "add-flow", f"cookie=0x5,{match},actions=drop")
+    elif how == "added above":
+        edit(lab, "add-flow", f"cookie={cookie},table=50,priority=777,metadata=0x62,actions=drop")
     elif how == "added":
         edit(lab, "add-flow", f"cookie={cookie},table=50,priority=100,metadata=0x62,actions=drop")
     else:
@@ -64,7 +67,7 @@ def test_flows(lab: Lab, how: str) -> None:
     eventually(lambda: len(said(lab)) > told, 1)
     news = [each for each in said(lab)[told:] if "flows changed by somebody else" in each]
     assert len(news) == 1
-    assert {"all deleted": "deleted", "replaced": "deleted"}.get(how, how) in news[0]
+    assert {"all deleted": "deleted", "replaced": "deleted", "added above": "added"}.get(how, how) in news[0]
     assert sum("metadata=0x63" in each for each in before) == 1
 
 
@@ -118,6 +121,36 @@ EDITS = {
     "controller's mark": (("clear", "controller", "CONTROLLER", "external_ids"), "external_ids had lost"),
     "controller's columns": (("set", "controller", "CONTROLLER", "max_backoff=60000"), "max_backoff was 60000"),
 }
+
+
+@pytest.mark.parametrize("column", ["error=nonsense", "ofport=-1", "ofport=7"])
+def test_what_the_switch_said_wrongly(lab: Lab, column: str) -> None:
+    """Open vSwitch may leave behind that it could not make a port which it made a moment later."""
+    want, told = state(lab), lab.controller_log().count("ERROR   h1: interface overlay-vxlan: ")
+    lab.run(HOST, "ovs-vsctl", "--no-wait", "set", "interface", "overlay-vxlan", column)
+    eventually(lambda: lab.controller_log().count("ERROR   h1: interface overlay-vxlan: ") == told + 1, 1)
+    eventually(lambda: state(lab) == want and not chassis_error(lab, HOST), 2)
+
+
+def test_a_port_that_fails_for_long_is_not_asked_for_all_the_time(lab: Lab) -> None:
+    """Somebody else has a tunnel like ours; when it has gone ours comes back."""
+    want = state(lab)
+    own = ("type=gre", "options:remote_ip=flow", "options:key=flow", "options:local_ip=flow")
+    lab.run(HOST, "ovs-vsctl", "add-br", "br-other", "--", "set", "bridge", "br-other", "datapath_type=netdev")
+    lab.run(HOST, "ovs-vsctl", "add-port", "br-other", "twin", "--", "set", "interface", "twin", "type=internal")
+    # The one that has it already keeps it: ours is away just while the other is made.
+    for command in (
+        ("set", "interface", "overlay-gre", "options:remote_ip=192.0.2.77", "--", "set", "interface", "twin", *own),
+    ) * 5:
+        lab.run(HOST, "ovs-vsctl", *command, check=False)
+        if chassis_error(lab, HOST):
+            break
+    asked = int(lab.run(HOST, "ovs-vsctl", "get", "open_vswitch", ".", "next_cfg").stdout)
+    assert "overlay-gre: could not add network device" in chassis_error(lab, HOST)
+    time.sleep(6)
+    assert 1 <= int(lab.run(HOST, "ovs-vsctl", "get", "open_vswitch", ".", "next_cfg").stdout) - asked <= 5
+    lab.run(HOST, "ovs-vsctl", "del-br", "br-other")
+    eventually(lambda: state(lab) == want and not chassis_error(lab, HOST), 5)
 
 
 @pytest.mark.parametrize("what", EDITS)

@@ -6,9 +6,10 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from topologies.faults.logs import Logs
 from topologies.lab import Lab
 from topologies.namespaces import Background
 
@@ -21,12 +22,18 @@ class NotHealed(Exception):
 
 
 class Ground:
-    """A lab in which something is about to break. `healed_s` is how long it took, where that was asked."""
+    """A lab in which something is about to break; its logs are read from here on.
+
+    `healed_s` is how long healing took, where that was asked; `servers` what serves the overlay database, where the
+    controller does not.
+    """
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.healed_s: float | None = None
         self.remarks: list[str] = []
+        self.servers: Any = None
+        self.logs = Logs(lab)
 
     def heals(self, check: Callable[[], Any], within: float, since: float | None = None, what: str = "") -> None:
         """Wait until it is true, and note the seconds since then. Raises NotHealed."""
@@ -74,6 +81,28 @@ class Ground:
     def all_flows(self) -> dict[str, list[str]]:
         """The same of every chassis."""
         return {each.name: self.flows(each.name) for each in self.lab.topology.chassis}
+
+    def same_flows(self, before: dict[str, list[str]], otherwise: str = "flows are others than before") -> None:
+        """Raises NotHealed, with what it says `otherwise`, unless all flows are those."""
+        if self.all_flows() != before:
+            raise NotHealed(otherwise)
+
+    def start_controller(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start it, and wait until every chassis is ready and has all there is, which is healing. Raises NotHealed."""
+        began = time.monotonic()
+        self.lab.start_controller(*options, environment=environment)
+        self.heals(self.ready, 30, began)
+        self.settle()
+
+    @contextlib.contextmanager
+    def no_flow_mods(self) -> Iterator[None]:
+        """Raises NotHealed when a flow of any chassis was added, changed or deleted meanwhile."""
+        with self.watching() as events:
+            yield
+        changed = sum(map(len, events.values()))
+        self.remark(f"{changed} flow mods")
+        if changed:
+            raise NotHealed(f"{changed} flow mods, and nothing had changed")
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[dict[str, list[str]]]:

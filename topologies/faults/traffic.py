@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, permutations
 from pathlib import Path
@@ -62,6 +62,23 @@ class Speaker:
     station: Station
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who is to speak: `place` is a namespace file with an interface, as `raw_socket` reads them."""
+
+    name: str
+    network: str
+    place: str
+    mac: str
+    ip: str
+
+
+def guest_of(lab: Fabric, name: str) -> Guest:
+    """A VM of the lab."""
+    vm = vm_of(lab.topology, name)
+    return Guest(name, vm.network, f"{namespaces.path(lab.netns(name))}:{wiring.VM_NIC}", vm.mac, vm.ip)
+
+
 @dataclass(frozen=True)
 class Record:
     """What a run saw. `ticks` are when frames were sent, `lost` the first and last tick of each row of losses.
@@ -76,10 +93,18 @@ class Record:
     strays: int
     stall: float
 
-    @property
-    def sent(self) -> int:
-        """How many frames were sent from one to another."""
-        return len(self.ticks) * len(self.lost)
+    def sent(self, pairs: Sequence[Pair]) -> int:
+        """How many frames were sent between these."""
+        return len(self.ticks) * len(pairs)
+
+    def beside(self, pair: Pair, others: Iterable[Pair], slack: int) -> int:
+        """How many frames between these were lost within `slack` ticks of a frame that one of the others lost."""
+        near = [(first - slack, last + slack) for other in others for first, last in self.lost[other]]
+        return sum(
+            any(begin <= tick <= end for begin, end in near)
+            for first, last in self.lost[pair]
+            for tick in range(first, last + 1)
+        )
 
     def losses(self, pairs: Sequence[Pair]) -> int:
         """How many frames were lost between these."""
@@ -229,14 +254,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class Sending:
-    """Traffic between VMs of a lab, as long as the `with` block lasts; `record` is there when it has ended."""
+    """Traffic between guests of a lab, as long as the `with` block lasts; `record` is there when it has ended."""
 
-    def __init__(self, lab: Fabric, vms: Sequence[str], interval: float = INTERVAL) -> None:
+    def __init__(self, lab: Fabric, guests: Iterable[Guest], interval: float = INTERVAL) -> None:
         argv = [sys.executable, "-m", "topologies.faults.traffic", "--interval", str(interval)]
-        for name in vms:
-            vm = vm_of(lab.topology, name)
-            place = f"{namespaces.path(lab.netns(name))}:{wiring.VM_NIC}"
-            argv += ["--vm", name, vm.network, place, vm.mac, vm.ip]
+        for each in guests:
+            argv += ["--vm", each.name, each.network, each.place, each.mac, each.ip]
         self._argv = argv
         self._output = lab.output("traffic", "vms")
         self._process: subprocess.Popen[bytes] | None = None
@@ -248,7 +271,7 @@ class Sending:
             self._process = subprocess.Popen(
                 self._argv, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, cwd=root
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while b"sending" not in self._output.read_bytes():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()

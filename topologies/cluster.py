@@ -1,20 +1,18 @@
-"""Overlay databases as an operator runs them: a standalone server, and a three-member RAFT cluster.
+"""Overlay databases as an operator runs them: a standalone server, and a RAFT cluster of three members.
 
 Every server is a real `ovsdb-server` on this machine. A cluster has loopback addresses of its own, so that two
-test runs at once do not meet.
+of them do not meet.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from ovsdb.embedded import SYSTEM_PATH
 from ovsdb.embedded import schema as present_schema
 from ovsdb.paths import DATABASE
 from ovsdb.rpc import DatabaseError, connect
+from topologies.processes import wait_until
 
 SEARCH: Final = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
 SERVER: Final = shutil.which("ovsdb-server", path=SEARCH)
@@ -31,12 +30,6 @@ TOOL: Final = shutil.which("ovsdb-tool", path=SEARCH)
 APPCTL: Final = shutil.which("ovs-appctl", path=SEARCH)
 RAFT_PORT: Final = 6644
 CLIENT_PORT: Final = 6641
-
-
-def run_tool(*arguments: object) -> str:
-    """What `ovsdb-tool` prints."""
-    command = [str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @dataclass
@@ -65,13 +58,13 @@ class Server:
             f"--remote=p{self.socket}",
             f"--remote=ptcp:{CLIENT_PORT}:{self.address}",
             f"--unixctl={self.file.with_suffix('.ctl')}",
-            f"--log-file={self.file.with_suffix('.log')}",
             "-vconsole:off",
             "-vsyslog:off",
+            f"--log-file={self.file.with_suffix('.log')}",
         ]
         Path(self.socket.removeprefix("unix:")).unlink(missing_ok=True)
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        eventually(lambda: Path(self.socket.removeprefix("unix:")).exists(), 10, f"{self.file} is served")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        _await(lambda: Path(self.socket.removeprefix("unix:")).exists(), 10, f"{self.file} is served")
 
     def signal(self, number: int) -> None:
         """Sends it a signal."""
@@ -129,7 +122,7 @@ class Cluster:
             found[:] = [each for each in self.members if each.running and role(each) == "leader"]
             return bool(found)
 
-        eventually(ask, patience, "the cluster has a leader")
+        _await(ask, patience, "the cluster has a leader")
         return found[0]
 
     def followers(self) -> list[Server]:
@@ -141,7 +134,7 @@ class Cluster:
         """Returns when every running member belongs to the cluster."""
         for member in self.members:
             if member.running:
-                eventually(lambda at=member: in_cluster(at), patience, f"{member.file.name} is in its cluster")
+                _await(lambda at=member: in_cluster(at), patience, f"{member.file.name} is in its cluster")
 
 
 def role(server: Server) -> str:
@@ -158,12 +151,16 @@ def in_cluster(server: Server) -> bool:
     return False
 
 
-def eventually(true: object, patience: float, what: str) -> None:
-    """Returns when the function `true` returns something true; AssertionError when it does not in time."""
-    deadline = time.monotonic() + patience
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
-        time.sleep(0.02)
+def _await(check: Callable[[], bool], patience: float, what: str) -> None:
+    """Returns when it is true; RuntimeError when it is not in time."""
+    if not wait_until(check, patience, poll=0.02):
+        raise RuntimeError(f"not within {patience:g} s: {what}")
+
+
+def run_tool(*arguments: object) -> str:
+    """What `ovsdb-tool` prints."""
+    command = [str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def own_loopback() -> str:
@@ -208,10 +205,3 @@ def cluster(directory: Path, schema: Path | None = None, size: int = 3, timer: i
     finally:
         for member in made.members:
             member.kill()
-
-
-def with_schema(directory: Path, name: str, **changes: object) -> Path:
-    """A file with the present schema, but for these members."""
-    path = directory / name
-    path.write_text(json.dumps(json.loads(present_schema().read_text()) | changes))
-    return path
