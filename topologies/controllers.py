@@ -19,7 +19,7 @@ from topologies import processes, three_chassis
 from topologies.cluster import Cluster
 from topologies.controller import NAMES
 from topologies.faults.ground import Ground
-from topologies.faults.traffic import Sending
+from topologies.faults.traffic import Sending, guest_of
 from topologies.namespaces import CommandFailed
 from topologies.several import Several, several
 
@@ -97,7 +97,7 @@ def run(seconds: float, chance: random.Random, *, json_lines: bool = False) -> O
         began = time.monotonic()
         if not json_lines:
             print(HEADING, flush=True)
-        with Sending(lab, TALKING, INTERVAL_S) as sending:
+        with Sending(lab, [guest_of(lab, name) for name in TALKING], INTERVAL_S) as sending:
             while time.monotonic() < began + seconds:
                 blow = _deal(lab, servers, chance, began)
                 blows.append(blow)

@@ -17,7 +17,7 @@ from topologies import three_chassis
 from topologies.cluster import Cluster
 from topologies.controller import NAMES
 from topologies.faults.ground import Ground
-from topologies.faults.traffic import Sending
+from topologies.faults.traffic import Sending, guest_of
 from topologies.several import Several, several
 from topologies.wiring import underlay_nic, vtep_bridge
 
@@ -46,7 +46,7 @@ def test_chassis_are_shared_out(together: tuple[Several, Cluster]) -> None:
 def test_the_chassis_of_one_that_is_killed_are_taken_over(together: tuple[Several, Cluster], victim: str) -> None:
     lab, _ = together
     ground = Ground(lab)
-    with ground.watching() as events, Sending(lab, TALKING) as sending:
+    with ground.watching() as events, Sending(lab, [guest_of(lab, name) for name in TALKING]) as sending:
         time.sleep(0.5)
         lab.signal_named(victim, signal.SIGKILL)
         others = [name for name in NAMES if name != victim]
@@ -168,7 +168,7 @@ def test_the_database_servers_come_and_go_and_nobody_minds(together: tuple[Sever
     lab, servers = together
     ground = Ground(lab)
     owners = lab.owners()
-    with ground.watching() as events, Sending(lab, TALKING) as sending:
+    with ground.watching() as events, Sending(lab, [guest_of(lab, name) for name in TALKING]) as sending:
         for _ in range(2):
             leader = servers.leader()
             leader.kill()
@@ -201,7 +201,7 @@ def test_a_vtep_changes_and_nothing_is_lost(together: tuple[Several, Cluster]) -
     lab, _ = together
     interface = vtep_bridge() if lab.datapath == "netdev" else underlay_nic()
     lab.run("h2", "ip", "address", "add", "192.0.2.22/24", "dev", interface)
-    with Sending(lab, TALKING) as sending:
+    with Sending(lab, [guest_of(lab, name) for name in TALKING]) as sending:
         time.sleep(0.5)
         lab.overlayctl("--wait", "--timeout", "30", "chassis-set", "h2", "--vtep", "192.0.2.22", timeout=40)
         time.sleep(0.5)

@@ -27,7 +27,7 @@ AWAITED: Final = b"\x5e\xed\x5e\xed"
 ROUNDS: Final = 6
 """How often everybody else has a turn until nothing is left to be done."""
 _HEADER: Final = Struct("!BBHI")
-_ASKING: Final = {18: "a multipart request", 20: "a barrier"}
+_ASKING: Final = {18: "a multipart request", 20: "a barrier", 24: "a request for a role"}
 HELLO: Final = bytes.fromhex("0600001000000001000100080000007e")
 
 
@@ -159,6 +159,7 @@ class _NoSession:
     """In the place of a session with a database, of which there is none."""
 
     peer_address = None
+    turns = 0
 
     def __init__(self, row: Any, *_: Any) -> None:
         self.remote = getattr(row, "remote", "")
@@ -171,6 +172,15 @@ class _NoSession:
 
     def wake(self) -> None:
         """Nor then."""
+
+    @property
+    def in_sync(self) -> bool:
+        """There is nothing to be in sync with."""
+        return True
+
+    def counts(self) -> dict[str, int]:
+        """Nothing is kept."""
+        return {}
 
 
 class _Heard(logging.Handler):
@@ -196,7 +206,8 @@ class _Switch:
     def __init__(self, data: bytes, rest: Any) -> None:
         how = Sending.of(data[0] if data else 0)
         cuts = random.Random(data[1] if len(data) > 1 else 0)
-        begin = [HELLO + _features("h2")] * how.admitted + [_reply(13, b"")] * (how.admitted and not how.early)
+        begin = [HELLO + _features("h2")] * how.admitted
+        begin += [_reply(13, b""), _ROLE] * (how.admitted and not how.early)
         self._pieces = begin + (_whole(data[2:]) if how.whole else _cut(data[2:], cuts))
         self._rest = rest
         self._unread = b""
@@ -249,6 +260,8 @@ class _Switch:
 
 
 _ADMITTED: Final = b"\x03"
+_ROLE: Final = pack("!BBH", framing.VERSION, framing.ROLE_REPLY, framing.ROLE) + AWAITED + pack("!I4xQ", 2, 0)
+"""What the controller asks first of a switch whose chassis is its own: it is master now."""
 
 
 def _whole(stream: bytes) -> list[bytes]:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Final
 
 from topologies.faults.ground import Ground
-from topologies.faults.traffic import Pair, Record, Sending
+from topologies.faults.traffic import Pair, Record, Sending, guest_of
 from topologies.soak.breaking import BREAKAGES, Done, Site, happen
 from topologies.soak.comparing import differences
 from topologies.soak.figures import Sample, longest_life, series, slope, warm
@@ -77,7 +77,7 @@ def soak(ground: Ground, minutes: float, seed: int, say: Callable[[str], None]) 
     ground.settle()
     site = Site(ground, ports, chance)
     began, done = time.monotonic(), list[Done]()
-    sending = Sending(lab, TRAFFIC, INTERVAL)
+    sending = Sending(lab, [guest_of(lab, name) for name in TRAFFIC], INTERVAL)
     with Sampler(lab) as sampler, sending:
         while (passed := time.monotonic() - began) < minutes * 60:
             time.sleep(chance.uniform(*PAUSE))
