@@ -38,7 +38,8 @@ def rendezvous(chassis: str, controllers: Iterable[str]) -> str:
 class Shares:
     """What is known of who has what. Until something was read, all is ours: there is nobody else.
 
-    `beats` are those of ours that stand in the database; in a `hurry` the next one does not wait.
+    `beats` are those of ours that stand in the database, and `ticks` those of them that came in their time; in a
+    `hurry` the next one does not wait.
     """
 
     def __init__(self, name: str = "", instance: str = "", openflow: str = "") -> None:
@@ -48,8 +49,10 @@ class Shares:
         self.shared: Shared | None = None
         self.openflow, self.named = openflow, bool(openflow)
         self.beats = 0
+        self.ticks = 0
         self.hurry = False
         self._beat_at: float | None = None
+        self._ticked_at: float | None = None
         self._heard: dict[str, tuple[tuple[str, int], int]] = {}
         self._won: dict[str, int] = {}
         self._outrun: dict[str, int] = {}
@@ -64,7 +67,7 @@ class Shares:
         for name, row in shared.controllers.items():
             beat = (row.instance, row.beat)
             if name != self.name and self._heard.get(name, (None, 0))[0] != beat:
-                self._heard[name] = (beat, self.beats)
+                self._heard[name] = (beat, self.ticks)
         for name in self._heard.keys() - shared.controllers.keys():
             del self._heard[name]
         self._outrun = {name: seen for name, seen in self._outrun.items() if seen > self.generation(name)}
@@ -73,7 +76,7 @@ class Shares:
         """Whether a controller is at work."""
         if name == self.name:
             return True
-        return name in self._heard and self.beats - self._heard[name][1] < MISSED
+        return name in self._heard and self.ticks - self._heard[name][1] < MISSED
 
     def live(self) -> list[str]:
         """All that are at work; we are."""
@@ -116,11 +119,11 @@ class Shares:
             self._reached.add(chassis)
             self._lost.pop(chassis, None)
         elif chassis in self._reached:
-            self._lost[chassis] = self.beats
+            self._lost[chassis] = self.ticks
 
     def reaches(self) -> frozenset[str]:
         """The chassis that we reach."""
-        gone = {name for name, since in self._lost.items() if self.beats - since >= LOST}
+        gone = {name for name, since in self._lost.items() if self.ticks - since >= LOST}
         self._reached -= gone
         for name in gone:
             del self._lost[name]
@@ -146,8 +149,11 @@ class Shares:
 
     def wrote(self, beat: int, now: float) -> None:
         """That beat stands in the database."""
-        if beat != self.beats:
-            self.beats, self._beat_at = beat, now
+        if beat == self.beats:
+            return
+        self.beats, self._beat_at = beat, now
+        if self._ticked_at is None or now >= self._ticked_at + BEAT_S:
+            self.ticks, self._ticked_at = self.ticks + 1, now
 
     def claims(self) -> dict[str, int]:
         """The chassis that we are to take, or have already, with their generation-to-be."""
@@ -174,7 +180,7 @@ class Shares:
             return True
         if not near:
             return False  # nobody could do better
-        return self.beats - self._won.setdefault(chassis, self.beats) >= SETTLED
+        return self.ticks - self._won.setdefault(chassis, self.ticks) >= SETTLED
 
     def takes_lead(self) -> bool:
         """Whether we are to decide, and do not yet."""

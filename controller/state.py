@@ -203,6 +203,7 @@ class State:
             LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
         changed = (alarm, doubts is None) != (self.alarm, self.doubts is None)
         self.alarm, self.doubts = alarm, doubts
+        self.shares.hurry = doubts is not None
         if changed:
             self.noted()
 
@@ -218,8 +219,7 @@ class State:
         if not alarm or self.shares.shared is None:
             return None
         since = self.shares.beats if self.doubts is None else self.doubts
-        self.shares.hurry = self.shares.beats < since + DOUBTED
-        return since if self.shares.hurry else None
+        return since if self.shares.beats < since + DOUBTED else None
 
     def marks(self) -> dict[str, Mark]:
         """What each chassis has last seen of the overlay database."""

@@ -123,6 +123,19 @@ def test_nobody_dies_while_nothing_can_be_written() -> None:
     assert overlay.owners() == before
 
 
+def test_who_is_in_a_hurry_takes_nobody_for_dead() -> None:
+    overlay = settled("amber", "birch")
+    before = overlay.owners()
+    birch = overlay.all["birch"]
+    birch.hurry = True
+    for _ in range(10 * MISSED):
+        overlay.now += 0.01
+        birch.take(overlay.shared)
+        overlay.write(birch)
+    assert birch.live() == ["amber", "birch"]
+    assert overlay.owners() == before
+
+
 def test_one_that_comes_takes_its_share_once_it_is_sure() -> None:
     overlay = settled("amber", "birch")
     before = overlay.owners()

@@ -17,8 +17,9 @@ from typing import Self
 
 import pytest
 
-from tests.overlay_database import SEARCH, needs_ovsdb
+from tests.overlay_database import needs_ovsdb
 from tests.test_systemd import PACKAGING, free_port, serves, settings, started
+from topologies.cluster import SEARCH
 
 pytestmark = [needs_ovsdb, pytest.mark.server]
 ROOT = Path(__file__).parent.parent

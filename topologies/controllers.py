@@ -120,7 +120,7 @@ def run(seconds: float, chance: random.Random, *, json_lines: bool = False) -> O
     takeovers = [blow.takeover_s for blow in blows if blow.takeover_s is not None]
     changes = [blow.change_s for blow in blows if blow.change_s is not None]
     return Outcome(
-        round(took, 1), len(blows), record.sent, lost, leaked,
+        round(took, 1), len(blows), record.sent(list(record.lost)), lost, leaked,
         sum(blow.flow_mods for blow in blows),
         max(takeovers, default=0.0), round(statistics.median(takeovers), 2) if takeovers else 0.0,
         max(changes, default=0.0), tuple(wrong),

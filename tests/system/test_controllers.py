@@ -24,7 +24,7 @@ from topologies.wiring import underlay_nic, vtep_bridge
 SHARES = {"h1": "birch", "h2": "amber", "h3": "cedar"}
 TALKING = ("web1", "web2", "web3", "db1", "db2", "db3")
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,8 @@ def together() -> Iterator[tuple[Several, Cluster]]:
         lab.up_with()
         lab.await_shares(SHARES)
         yield lab, servers
+        for name in NAMES:
+            print(name, lab.log_of(name))
 
 
 def test_chassis_are_shared_out(together: tuple[Several, Cluster]) -> None:
@@ -134,10 +136,12 @@ def test_one_that_is_cut_off_from_the_database_alone_cannot_write(
     relay = Relay(tmp_path / "relay", servers.members[0].socket.removeprefix("unix:"))
     whole, lab.database = lab.database, relay.remote
     lab.signal_named("cedar", signal.SIGTERM)
+    logged = len(lab.log_of("cedar"))
     lab.start_named("cedar")
     lab.database = whole
     ground = Ground(lab)
     try:
+        ground.until(lambda: "h3: ready" in lab.log_of("cedar")[logged:], 60, "cedar's again")
         lab.await_shares(SHARES)
         before = ground.all_flows()
         relay.cut(True)
