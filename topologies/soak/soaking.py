@@ -102,7 +102,7 @@ def soak(ground: Ground, minutes: float, seed: int, say: Callable[[str], None]) 
     if grown > SLOPE:
         wrong.append(f"the controller grows by {grown:.2f} MB an hour")
     wrong += risen(samples, life)
-    return Soaked(took, kinds, record.sent, idle, leaked, samples, life, grown, wrong)
+    return Soaked(took, kinds, record.sent(list(record.lost)), idle, leaked, samples, life, grown, wrong)
 
 
 def attribute(record: Record, done: Sequence[Done], places: dict[str, str]) -> tuple[list[Kind], int]:
