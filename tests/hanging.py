@@ -23,7 +23,7 @@ def _turn_for_ever(*_: object) -> None:
 def _stop_one(*_: object) -> None:
     service.STUCK_TURNS = 3  # type: ignore[misc]
 
-    def block(_: Any) -> None:
+    def block(*_: Any) -> None:
         hub.Event().wait()
 
     Session.block = block  # type: ignore[method-assign]

@@ -56,7 +56,7 @@ def controller_del(draft: Draft, args: Namespace) -> None:
             f"controller {args.name!r} is at work, and would come back at once; end it first, "
             f"or, if it did end a moment ago: overlayctl controller-del {args.name} --force"
         )
-    draft.delete("Controller", uuid_of(found))
+    draft.delete("Controller", found)
 
 
 def addresses(draft: Draft, args: Namespace) -> None:
