@@ -39,6 +39,7 @@ class Event(StrEnum):
     METER_REFUSED = "meter-refused"
     METERS_APPLIED = "meters-applied"
     METERS_CHANGED = "meters-changed"
+    NAME_TAKEN = "name-taken"
     NEIGHBOR_MOVED = "neighbor-moved"
     NOT_LISTENING = "not-listening"
     NOT_TOLD = "not-told"
@@ -122,6 +123,7 @@ EVENTS: Final[dict[Event, Meaning]] = {
     Event.METER_REFUSED: Meaning(("error",), ("address", "meter", "reason"), "a switch did not take a meter"),
     Event.METERS_APPLIED: Meaning(("info",), ("chassis", "added", "deleted"), "meters of a switch were changed by us"),
     Event.METERS_CHANGED: Meaning(("warning",), ("chassis",), "somebody else changed meters; they are repaired"),
+    Event.NAME_TAKEN: Meaning(("critical",), (), "a controller that began later has our name, and this one ends"),
     Event.NEIGHBOR_MOVED: Meaning(
         ("info",),
         ("network", "ip", "mac", "mac_before", "chassis", "interface", "chassis_before", "interface_before"),

@@ -45,6 +45,7 @@ from flows.tables import IN_TAG, LIMIT, Kind
 from ovsdb import embedded, paths, remotes, rpc, tls, upgrade
 from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
+from ovsdb.shared import NameTakenError
 
 LOG: Final = logging.getLogger("overlay.app")
 DIAL_IN_RETRY_S: Final = 1.0
@@ -394,6 +395,10 @@ def spawn(loop: Callable[[], None]) -> None:
             loop()
         except hub.TaskExit:
             raise
+        except NameTakenError as error:
+            LOG.critical("%s", error, extra=about(Event.NAME_TAKEN))
+            logging.shutdown()
+            os._exit(DIED)
         except Exception:
             what, extra = "a loop died, and the controller with it:\n%s", about(Event.LOOP_DIED)
             LOG.critical(what, traceback.format_exc(), extra=extra)

@@ -85,7 +85,7 @@ class OverlaySession:
         self._session.wake()
 
     def run(self) -> None:
-        """The loop; never returns."""
+        """The loop; never returns. Raises NameTakenError."""
         session, shares = self._session, self._state.shares
         while True:
             self.turns += 1
@@ -174,11 +174,12 @@ class OverlaySession:
 
         def write(idl: Idl, transaction: Transaction) -> None:
             shared.write(idl, transaction, told)
+            shared.fence(idl, transaction, told)
 
         try:
             if self._session.transact(write):
                 self._state.shares.wrote(told.row.beat, monotonic())
-        except TransactionError:
+        except (TransactionError, shared.NotOursError):
             self._wanted = True  # and be told
 
     def _tell(self, said: status.Status) -> None:

@@ -79,6 +79,8 @@ class State:
     drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
     _connected: set[str] = field(default_factory=set)
     """The chassis whose switches are connected to us, ours or not."""
+    _taken: tuple[object, ...] = ()
+    """What was last taken in of others' (`_theirs`)."""
     _owners: dict[str, str] = field(default_factory=dict)
     """Who had each chassis, for when its row is gone."""
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
@@ -137,11 +139,28 @@ class State:
             self.neighbors.adopt(Claims(self.declared.ports, self.overlay.bindings), was, are, last.seen, now)
         self.together.take(self.shares, self.chassis)
         self._complete()
-        self.derive(moved or self.shares.leads != led)
+        theirs = self._theirs()
+        if moved or self.shares.leads != led or theirs != self._taken:
+            self._taken = theirs
+            self.derive(moved or self.shares.leads != led)
         self.together.begun = True
         self.together.heard(self.shares, self.version)
         self._step()
         self._complete()
+
+    def _theirs(self) -> tuple[object, ...]:
+        """All that the overlay follows from and others have written down; to bind every port anew takes long."""
+        foreign = {name for name, known in self.chassis.items() if known.foreign}
+        told = {name: self.shares.share(name) for name in foreign}
+        written = (self._last.plugs, self._last.held, self._last.moving, self._last.neighbors) if foreign else ()
+        present = () if self.shares.leads else {name: self.shares.share(name).vteps for name in self.chassis}
+        return (
+            written,
+            {name: (share.exits, bool(self.chassis[name].fault)) for name, share in told.items()},
+            present,
+            self.outlets.published() if self.outlets.follows else (),
+            {name: self.chassis[name].connected for name in foreign} if self.outlets.all() else (),
+        )
 
     def _begin_to_lead(self, shared: Shared, declared: Declared) -> None:
         """Go on from where the one that led before had come."""

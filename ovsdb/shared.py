@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import ovs.db.idl
@@ -127,6 +128,7 @@ def _share(row: Any) -> Share:
     )
 
 
+@lru_cache(maxsize=4096)
 def _vteps(written: str) -> tuple[tuple[Vtep, ...], tuple[Vtep, ...]] | None:
     try:
         used, besides = (
@@ -138,6 +140,7 @@ def _vteps(written: str) -> tuple[tuple[Vtep, ...], tuple[Vtep, ...]] | None:
     return (used, besides) if used else None
 
 
+@lru_cache(maxsize=4096)
 def _text(chassis: Chassis) -> str:
     ends = [[[vtep.ip, sorted(vtep.encaps), vtep.mtu] for vtep in each] for each in (chassis.vteps, chassis.besides)]
     return json.dumps(ends, separators=(",", ":"))
