@@ -1,0 +1,228 @@
+"""Several controllers, each at its own pace, on one database: in the end all of them see the same overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.packet_in import Seen
+from controller.shares import MISSED, SETTLED, Shares
+from controller.state import State
+from flows.bind import Exit, Outlet, is_moving_there
+from flows.model import Chassis, Gateway, Network, Plug, Port, Vtep
+from ovsdb.shared import Share, Shared
+from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
+from ovsdb.status import BindingStatus, Status
+
+HOSTS = ("h1", "h2", "h3")
+NAMES = ("amber", "birch", "cedar")
+NETWORKS = {"red": Network("red", "acme", 100)}
+PORTS = {f"web{n}": Port(f"web{n}", "red", f"02:00:00:00:00:0{n}", (f"10.0.0.{n}",)) for n in (1, 2, 3)}
+BASE = Declared(
+    {h: ChassisRow(Chassis(h, (Vtep(f"192.0.2.{h[1:]}"),)), f"tcp:198.51.100.{h[1:]}:6640") for h in HOSTS},
+    NETWORKS,
+    PORTS,
+    database_id="one",
+)
+
+
+@dataclass
+class World:
+    """What is written down, and what is plugged in where."""
+
+    declared: Declared = BASE
+    shared: Shared = field(default_factory=lambda: Shared({}, {name: Share() for name in HOSTS}))
+    bindings: dict[tuple[str, str, int], BindingStatus] = field(default_factory=dict)
+    neighbors: dict[tuple[str, str], object] = field(default_factory=dict)
+    plugs: dict[tuple[str, str], Plug] = field(default_factory=dict)
+    now: float = 0.0
+
+    def last(self) -> LastKnown:
+        bound: dict[str, list[tuple[bool, tuple[str, str]]]] = {}
+        for (chassis, interface, _), said in self.bindings.items():
+            if said.port:
+                bound.setdefault(said.port, []).append((is_moving_there(said.error), (chassis, interface)))
+        return LastKnown(
+            tuple(said.plug for _, said in sorted(self.bindings.items()) if said.physical is None),
+            {port: tuple(place for _, place in sorted(places)) for port, places in bound.items()},
+            tuple(neighbor for _, neighbor in sorted(self.neighbors.items())),  # type: ignore[arg-type]
+            moving=frozenset(place for places in bound.values() for moving, place in places if moving),
+        )
+
+    def write(self, status: Status, seen: Shared) -> bool:
+        """The transaction of a controller, which is refused where somebody else was first."""
+        told = status.told
+        assert told is not None
+        mine = {name for name in HOSTS if name not in status.foreign}
+        if any(self.shared.chassis[name].owner != told.name for name in mine):
+            return False
+        hosts = dict(self.shared.chassis)
+        for name, generation in told.claims.items():
+            if (hosts[name].owner, hosts[name].generation) != (seen.chassis[name].owner, seen.chassis[name].generation):
+                return False
+            hosts[name] = replace(hosts[name], owner=told.name, generation=generation)
+        for name in mine & told.connected.keys():
+            state = status.chassis[name]
+            hosts[name] = replace(hosts[name], connected=told.connected[name], state=state.state, error=state.error)
+            hosts[name] = replace(hosts[name], exits=told.exits.get(name, hosts[name].exits))
+        if told.leads and self.shared.leader == told.name:
+            for name, chassis in told.present.items():
+                hosts[name] = replace(hosts[name], vteps=(chassis.vteps, chassis.besides))
+        leader = told.name if told.takes_lead and self.shared.leader == seen.leader else self.shared.leader
+        outlets = told.outlets if told.leads and leader == told.name else self.shared.outlets
+        self.shared = Shared({**self.shared.controllers, told.name: told.row}, hosts, leader, outlets)
+        for place in [place for place in self.bindings if place[0] in status.asked]:
+            del self.bindings[place]
+        self.bindings |= {place: said for place, said in status.bindings.items() if place[0] in status.asked}
+        ours = {(n.network, n.ip): n for n in status.neighbors if n.chassis not in status.foreign}
+        for key, known in list(self.neighbors.items()):
+            if key not in ours and known.chassis not in status.foreign:  # type: ignore[attr-defined]
+                del self.neighbors[key]
+        self.neighbors |= ours
+        return True
+
+
+class Node:
+    """A controller."""
+
+    def __init__(self, name: str, world: World) -> None:
+        self.world = world
+        self.state = State(lambda: None, lambda: None, shares=Shares(name, f"{name} {world.now}"))
+        for host in HOSTS:
+            self.state.shares.reach(host, True)
+
+    def turn(self) -> None:
+        """It reads, hears its chassis, has their switches confirm, and writes."""
+        world, state = self.world, self.state
+        world.now += 0.2
+        seen = world.shared
+        state.declare(world.declared, world.last(), seen, world.now)
+        for host in HOSTS:
+            if state.shares.mine(host):
+                plugs = tuple(plug for place, plug in sorted(world.plugs.items()) if place[0] == host)
+                exits = (Exit(host, "office", "overlay-to-br0", 65),) if state.exits_of(host) else ()
+                state.plug(host, Plugged(plugs, exits=exits), provisioned=state.nb_cfg)
+                state.connect(host, True)
+        for host in HOSTS:
+            if state.shares.mine(host) and state.complete:
+                state.confirm(host, state.version, state.nb_cfg, 0, ())
+        status = state.status(world.now)
+        if world.write(status, seen):
+            state.wrote(status, world.now)
+
+
+def rest(world: World, nodes: dict[str, Node]) -> None:
+    for _ in range(5 * (MISSED + SETTLED)):
+        for node in nodes.values():
+            node.turn()
+
+
+def test_three_share_and_see_the_same() -> None:
+    world = World()
+    world.plugs["h1", "vm1"] = Plug("h1", "vm1", 1, iface_id="web1")
+    world.plugs["h3", "vm3"] = Plug("h3", "vm3", 3, iface_id="web3")
+    nodes = {name: Node(name, world) for name in NAMES}
+    rest(world, nodes)
+    assert sorted({share.owner for share in world.shared.chassis.values()}) == sorted(NAMES)
+    overlays = [node.state.overlay for node in nodes.values()]
+    assert overlays[0] == overlays[1] == overlays[2]
+    assert [(b.chassis, b.port) for b in overlays[0].bindings] == [("h1", "web1"), ("h3", "web3")]
+    assert all(said.up for said in world.bindings.values())
+
+
+def test_a_neighbor_moves_between_the_chassis_of_two() -> None:
+    world = World()
+    for number, host in enumerate(HOSTS, 1):
+        world.plugs[host, f"vm{number}"] = Plug(host, f"vm{number}", number, vni="100")
+    nodes = {name: Node(name, world) for name in NAMES}
+    rest(world, nodes)
+    owner = {host: nodes[world.shared.chassis[host].owner] for host in HOSTS}
+    for number, host in enumerate(HOSTS, 1):
+        owner[host].state.see(host, number, Seen("10.0.0.9", f"02:00:00:00:09:0{number}"), world.now)
+        rest(world, nodes)
+        for node in nodes.values():
+            assert [(n.mac, n.chassis) for n in node.state.overlay.neighbors] == [(f"02:00:00:00:09:0{number}", host)]
+
+
+def test_a_vtep_changes_in_steps_for_all() -> None:
+    world = World()
+    nodes = {name: Node(name, world) for name in NAMES}
+    rest(world, nodes)
+    row = world.declared.chassis["h2"]
+    moved = replace(row, chassis=replace(row.chassis, vteps=(Vtep("192.0.2.22"),)))
+    world.declared = replace(world.declared, chassis={**world.declared.chassis, "h2": moved}, nb_cfg=1)
+    ways: dict[str, list[tuple[str, ...]]] = {name: [] for name in NAMES}
+    for _ in range(40):
+        for name, node in nodes.items():
+            node.turn()
+            at = node.state.overlay.chassis["h2"]
+            way = tuple([vtep.ip for vtep in at.vteps] + ["|"] + [vtep.ip for vtep in at.besides])
+            if ways[name][-1:] != [way]:
+                ways[name].append(way)
+            together = [other.state.overlay.chassis["h2"] for other in nodes.values()]
+            used = {vtep.ip for each in together for vtep in each.vteps}
+            assert all(used <= {vtep.ip for vtep in each.ends} for each in together), "who sends is accepted by all"
+    old, new = "192.0.2.2", "192.0.2.22"
+    for seen in ways.values():
+        assert seen[-3:] == [(old, "|", new), (new, "|", old), (new, "|")]
+
+
+def test_a_gateway_is_open_at_one_place_whoever_has_it() -> None:
+    at = dict.fromkeys(HOSTS, (("office", "br0"),))
+    chassis = {name: replace(row, chassis=replace(row.chassis, bridges=at[name])) for name, row in BASE.chassis.items()}
+    red = replace(NETWORKS["red"], gateway=Gateway("office", 10, "h1"))
+    world = World(replace(BASE, chassis=chassis, networks={"red": red}))
+    nodes = {name: Node(name, world) for name in NAMES}
+    rest(world, nodes)
+    assert world.shared.outlets == {Outlet("red", "h1", "office", 10): True}
+    for host in ("h3", "h2", "h1"):
+        there = replace(red, gateway=Gateway("office", 10, host))
+        world.declared = replace(world.declared, networks={"red": there}, nb_cfg=world.declared.nb_cfg + 1)
+        for _ in range(40):
+            for node in nodes.values():
+                node.turn()
+                assert sum(open_ for open_ in world.shared.outlets.values()) <= 1
+                states = [each.state for each in nodes.values()]
+                doors = {
+                    b for each in states for b in each.overlay.bindings if b.gateway and each.shares.mine(b.chassis)
+                }
+                assert len(doors) <= 1
+        assert world.shared.outlets == {Outlet("red", host, "office", 10): True}
+
+
+PLACES = [(host, interface) for host in HOSTS for interface in ("vm1", "vm2")]
+EVENTS = st.one_of(
+    st.tuples(st.just("turn"), st.sampled_from(NAMES)),
+    st.tuples(st.just("kill"), st.sampled_from(NAMES)),
+    st.tuples(st.just("start"), st.sampled_from(NAMES)),
+    st.tuples(st.just("unplug"), st.sampled_from(PLACES)),
+    st.tuples(st.just("plug"), st.tuples(st.sampled_from(PLACES), st.sampled_from(sorted(PORTS)))),
+)
+
+
+@given(st.lists(EVENTS, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_whatever_happens_all_come_to_see_the_same(events: list[tuple[str, object]]) -> None:
+    world = World()
+    nodes = {"amber": Node("amber", world)}
+    for what, about in events:
+        if what == "turn" and about in nodes:
+            nodes[about].turn()  # type: ignore[index]
+        elif what == "kill" and about in nodes and len(nodes) > 1:
+            del nodes[about]  # type: ignore[arg-type]
+        elif what == "start" and about not in nodes:
+            nodes[about] = Node(about, world)  # type: ignore[index, arg-type]
+        elif what == "unplug":
+            world.plugs.pop(about, None)  # type: ignore[call-overload]
+        elif what == "plug":
+            place, port = about  # type: ignore[misc]
+            world.plugs[place] = Plug(*place, 1 + PLACES.index(place), iface_id=port)
+    rest(world, nodes)
+    overlays = [node.state.overlay for node in nodes.values()]
+    assert all(each == overlays[0] for each in overlays)
+    assert {share.owner for share in world.shared.chassis.values()} <= nodes.keys()
+    claimed = {plug.iface_id for plug in world.plugs.values()}
+    holders = [binding.port for binding in overlays[0].bindings if not binding.standby]
+    assert sorted(holders) == sorted(claimed), "each port that is plugged in has one place"  # type: ignore[type-var]
