@@ -87,7 +87,8 @@ class Switch:
             body = self._exactly(int.from_bytes(head[2:4], "big") - 8)
             if head[1] != 2:
                 return head + body
-            self.send(head[:1] + b"\3" + head[2:] + body)
+            with contextlib.suppress(ConnectionError, ssl.SSLError):  # it has ended meanwhile, and recv will say so
+                self.send(head[:1] + b"\3" + head[2:] + body)
 
     def _exactly(self, size: int) -> bytes:
         found = b""

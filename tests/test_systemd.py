@@ -25,8 +25,9 @@ UNITS = sorted(PACKAGING.glob("systemd/*.service"))
 INSTALLED = "/opt/ovs-overlay"
 ANALYZE = shutil.which("systemd-analyze")
 
-NOBODY = 65534 if all(os.stat(each).st_mode & 0o001 for each in Path(sys.executable).resolve().parents) else 0
-"""Who runs it. Where the interpreter is root's alone: root, who without capabilities may do what its owner may."""
+NEEDED = (Path(sys.executable).resolve(), Path(sys.prefix).resolve() / "bin", PACKAGING.resolve())
+NOBODY = 65534 if all(os.stat(each).st_mode & 0o001 for path in NEEDED for each in path.parents) else 0
+"""Who runs it. Where what is needed is root's alone: root, who without capabilities may do what its owner may."""
 NO_EXECUTION_GAINED = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )

@@ -151,7 +151,7 @@ class Fabric:
                 families = {is_ipv4(vtep.ip) for vtep in mine.get(number, ())}
                 for vtep in vteps:
                     if is_ipv4(vtep.ip) in families:
-                        self.run(name, "ping", "-c", "1", "-W", "5", "-q", vtep.ip)
+                        self.run(name, "ping", "-c", "1", "-w", "10", "-q", vtep.ip)
 
     # -- places and commands
 
