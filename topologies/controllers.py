@@ -21,9 +21,9 @@ from topologies.controller import NAMES
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending, guest_of
 from topologies.namespaces import CommandFailed
-from topologies.several import Several, several
+from topologies.several import SHARES, Several, several
 
-TALKING: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
+TALKING: Final = three_chassis.DECLARED
 INTERVAL_S: Final = 0.005
 TAKEOVER_S: Final = 3.0
 """Seconds within which the chassis of a controller that is gone have another owner."""
@@ -131,9 +131,6 @@ def _await_all(lab: Several, servers: Cluster) -> None:
     """Everybody is there, and has what is to be its own."""
     servers.settle(30)
     lab.await_shares(SHARES)
-
-
-SHARES: Final = {"h1": "birch", "h2": "amber", "h3": "cedar"}
 
 
 def _deal(lab: Several, servers: Cluster, chance: random.Random, began: float) -> Blow:

@@ -19,6 +19,8 @@ from topologies.lab import Lab
 from topologies.namespaces import Background
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, Topology
 
+SHARES: Final = {"h1": "birch", "h2": "amber", "h3": "cedar"}
+"""Who has which of three chassis, once all three are at work."""
 FIRST_PORT: Final = 6653
 ELECTION_MS: Final = 500
 

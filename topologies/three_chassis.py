@@ -34,3 +34,6 @@ TOPOLOGY = Topology(
        192.0.2.1 ======= 192.0.2.2 ======= 192.0.2.3       underlay
 """,
 )
+
+DECLARED = tuple(vm.name for vm in TOPOLOGY.vms if vm.declared)
+"""The VMs whose ports are declared."""

@@ -18,11 +18,10 @@ from topologies.cluster import Cluster
 from topologies.controller import NAMES
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending, guest_of
-from topologies.several import Several, several
+from topologies.several import SHARES, Several, several
 from topologies.wiring import underlay_nic, vtep_bridge
 
-SHARES = {"h1": "birch", "h2": "amber", "h3": "cedar"}
-TALKING = ("web1", "web2", "web3", "db1", "db2", "db3")
+TALKING = three_chassis.DECLARED
 
 pytestmark = [pytest.mark.system, pytest.mark.alone]
 

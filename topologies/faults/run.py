@@ -23,7 +23,7 @@ from topologies.lab import Lab
 from topologies.topology import vm as vm_of
 
 SETTLE: Final = 0.5
-DECLARED: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
+DECLARED: Final = three_chassis.DECLARED
 """The VMs between which there is traffic."""
 SLACK: Final = 25
 """Ticks between two losses that may have one cause: Open vSwitch stands still for 10 to 30 ms to make a port."""

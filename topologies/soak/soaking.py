@@ -10,6 +10,7 @@ from itertools import islice
 from statistics import median
 from typing import Final
 
+from topologies import three_chassis
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Pair, Record, Sending, guest_of
 from topologies.soak.breaking import BREAKAGES, Done, Site, happen
@@ -19,7 +20,7 @@ from topologies.soak.ports import Ports
 from topologies.soak.sampler import Sampler
 from topologies.soak.telling import batch, tell
 
-TRAFFIC: Final = ("web1", "web2", "web3", "db1", "db2", "db3")
+TRAFFIC: Final = three_chassis.DECLARED
 INTERVAL: Final = 0.02
 """Seconds between two frames from each VM to each."""
 PAUSE: Final = (2.0, 15.0)
