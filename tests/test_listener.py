@@ -229,7 +229,8 @@ def test_a_second_connection_while_the_first_lives(secure: Controller, victim: S
 
 def test_a_switch_that_came_back_takes_the_place_of_its_dead_connection(secure: Controller) -> None:
     with Switch(secure, "h3") as dead:
-        assert dead.greet("h3")  # and from now on it is silent, as one whose host has lost its power
+        assert dead.greet("h3")
+        assert dead.lives()  # all it sent was read; from now on it is silent, as one whose host has lost its power
         with Switch(secure, "h3") as alive:
             begun = time.monotonic()
             assert alive.greet("h3")
