@@ -160,7 +160,7 @@ def show_one(draft: Draft, args: Namespace) -> None:
 
     row = draft.get("Network", args.name)
     uses = ipam.use(plan(row), [address["ip"] for address in draft.where("Address", network=row["_uuid"])])
-    (known,) = (each for each in described(draft) if each["name"] == args.name)
+    known = next(each for each in described(draft) if each["name"] == args.name)
     from controller.cli.check_mtu import narrowest
 
     least = narrowest(draft)[row["encap"]]

@@ -144,7 +144,7 @@ def show_list(draft: Draft, args: Namespace) -> None:
 def show_one(draft: Draft, args: Namespace) -> None:
     """`port-show`."""
     draft.get("Port", args.name)
-    (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    known = next(row for row in listed(draft) if row["name"] == args.name)
     # Where it claims to be and is not bound, the interface alone names it; behind a trunk that names the trunk's port.
     claims = [row for row in draft.where("Binding", iface_id=args.name) if not (row["tag"] or elements(row["port"]))]
     places = [

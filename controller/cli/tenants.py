@@ -54,7 +54,7 @@ def show_list(draft: Draft, args: Namespace) -> None:
 def show_one(draft: Draft, args: Namespace) -> None:
     """`tenant-show`."""
     row = draft.get("Tenant", args.name)
-    (known,) = (each for each in described(draft) if each["name"] == args.name)
+    known = next(each for each in described(draft) if each["name"] == args.name)
     names = sorted(network["name"] for network in draft.where("Network", tenant=row["_uuid"]))
     print_row(draft, {**known, "networks": names}, args)
 
