@@ -226,8 +226,12 @@ class Channel:
         self._send_all((wire.flow_mod_delete_strict(row, xid), xid) for row, xid in self._numbered(rows))
 
     def send_packet(self, frame: bytes, actions: Iterable[Action]) -> None:
-        """Let the switch send a packet."""
-        self._send(wire.packet_out(frame, actions, self._next_xid()))
+        """Let the switch send a packet. Raises ChannelError."""
+        self.send_packets([(frame, actions)])
+
+    def send_packets(self, packets: Iterable[tuple[bytes, Iterable[Action]]]) -> None:
+        """Let the switch send packets, each with its actions. Raises ChannelError."""
+        self._send(b"".join(wire.packet_out(*packet, self._next_xid()) for packet in packets))
 
     def close(self) -> None:
         """End the connection; the switch comes back by itself."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from flows.model import Encap
 from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import Plugged
 
@@ -16,7 +18,8 @@ class ChassisState:
     be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and
     `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
     another controller has it, and tells what is known; `inherited`: another one had it, and what that wrote down stands
-    in until it is read. `generation` is that of its owner.
+    in until it is read. `generation` is that of its owner. `silent` are the encaps and VTEPs from which nothing
+    arrives, and whose they are.
     """
 
     plugged: Plugged | None = None
@@ -34,6 +37,7 @@ class ChassisState:
     foreign: bool = False
     inherited: bool = False
     generation: int = 0
+    silent: Mapping[tuple[Encap, str], str] = field(default_factory=dict)
 
     @property
     def mark(self) -> Mark | None:

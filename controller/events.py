@@ -53,6 +53,8 @@ class Event(StrEnum):
     SWITCH_DEMOTED = "switch-demoted"
     SWITCH_FAILED = "switch-failed"
     SWITCH_LOST = "switch-lost"
+    TUNNEL_HEARD = "tunnel-heard"
+    TUNNEL_SILENT = "tunnel-silent"
     VTEPS_CHANGED = "vteps-changed"
 
 
@@ -165,6 +167,14 @@ EVENTS: Final[dict[Event, Meaning]] = {
         ("error", "warning"), ("chassis", "reason"), "a switch did not answer, or nothing can be sent to it"
     ),
     Event.SWITCH_LOST: Meaning(("warning",), ("chassis",), "a switch's OpenFlow connection has ended"),
+    Event.TUNNEL_HEARD: Meaning(
+        ("info",), ("chassis", "other", "encap", "vtep"), "what a chassis sends by a tunnel arrives again at another"
+    ),
+    Event.TUNNEL_SILENT: Meaning(
+        ("warning",),
+        ("chassis", "other", "encap", "vtep"),
+        "nothing arrives at a chassis of what another one, which is connected, sends by a tunnel",
+    ),
     Event.VTEPS_CHANGED: Meaning(
         ("info",), ("chassis", "vteps", "accepted"), "a step of a change of VTEPs: by which packets are sent, and come"
     ),

@@ -20,6 +20,7 @@ from controller.events import Event, about
 from controller.installed import REREAD_S, Installed
 from controller.neighbors import delivery
 from controller.state import State
+from controller.tunnels import Tunnels, period
 from flows import meters, probe, text
 from flows.compile import Cache, everything, notice, step_by_step
 from flows.compile.learn import learned_at
@@ -52,7 +53,8 @@ class Reconciler:
         self._installed: Installed | None = None
         self._warmed: frozenset[probe.Way] = frozenset()
         self._warm_until: dict[probe.Way, float] = {}
-        self._listened_at = monotonic()
+        self._listened_at = self._probed_at = monotonic()
+        self._tunnels = Tunnels(chassis, state)
         self._left = False
         self.turns = 0
 
@@ -112,8 +114,13 @@ class Reconciler:
             due = self._listened_at + (self._state.listens or REREAD_S)
             if self._installed is not None:
                 due = min(due, self._installed.due())
-            self._dirty.wait(timeout=max(0.0, due - monotonic()))
+            probes = self._probed_at + period(len(self._state.overlay.chassis))
+            woken = self._dirty.wait(timeout=max(0.0, min(due, probes) - monotonic()))
             self._dirty.clear()
+            if monotonic() >= probes:
+                self._probe()
+                if not woken and monotonic() < due:
+                    continue
             if monotonic() >= self._listened_at + (self._state.listens or REREAD_S):
                 self._listen()
             if self._installed is not None and monotonic() >= self._installed.due():
@@ -171,6 +178,18 @@ class Reconciler:
         self._warmed = frozenset()
         try:
             installed.read_again()
+        except ChannelError as error:
+            self._tell(error)
+
+    def _probe(self) -> None:
+        """Look whether the tunnels carry anything."""
+        self._probed_at = monotonic()
+        channel, installed = self._channel, self._installed
+        if channel is None or installed is None or not installed.begun:
+            self._tunnels = Tunnels(self.chassis, self._state)
+            return
+        try:
+            self._tunnels.look(channel, self._cache)
         except ChannelError as error:
             self._tell(error)
 
@@ -295,8 +314,8 @@ class Reconciler:
         """
         ways, now = probe.ways(self._cache), monotonic()
         new = sorted(ways - self._warmed)
-        for way in new:
-            channel.send_packet(probe.FRAME, probe.actions(way))
+        if new:
+            channel.send_packets((probe.FRAME, probe.actions(way)) for way in new)
         cold = any(self._warm_until.get(way, 0.0) < now for way in new)
         self._warmed = ways
         self._warm_until |= dict.fromkeys(ways, now + WARM_FOR_S)

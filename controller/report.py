@@ -13,6 +13,7 @@ from ovsdb.status import BindingStatus, ChassisStatus, Drops, NetworkStatus, Sta
 from ovsdb.trust import beyond
 
 if TYPE_CHECKING:
+    from controller.chassis_state import ChassisState
     from controller.state import State
 
 
@@ -59,10 +60,16 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
             installed = max(0, min(installed, state.nb_cfg - 1))
         datapath = known.plugged.datapath_type if known.plugged is not None else ""
         word = "error" if error and known.state == "ready" else known.state
-        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows)
+        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, _silent(known))
     for name, why in (state.read.unusable if state.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
+
+
+def _silent(known: ChassisState) -> dict[str, str]:
+    """From which VTEPs nothing arrives at a chassis, and whose they are; of one that is not there nobody knows."""
+    there = known.connected and not known.fault
+    return {f"{encap} {ip}": name for (encap, ip), name in known.silent.items()} if there else {}
 
 
 def _strange(state: State, binding: Binding) -> str:

@@ -23,7 +23,7 @@ SEEN_S: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class ChassisStatus:
-    """The columns of a Chassis row that are the controller's."""
+    """The columns of a Chassis row that are the controller's; `silent` as it stands there."""
 
     state: str
     error: str
@@ -31,6 +31,7 @@ class ChassisStatus:
     datapath_id: str
     cur_cfg: int
     flows: int
+    silent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def _write_chassis(idl: ovs.db.idl.Idl, status: Status) -> None:
                 datapath_id=said.datapath_id,
                 cur_cfg=said.cur_cfg,
                 flows=said.flows,
+                silent=dict(said.silent),
             )
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)

@@ -87,7 +87,7 @@ def accept(draft: Draft, args: Namespace) -> None:
 def show_one(draft: Draft, args: Namespace) -> None:
     """`chassis-show`."""
     draft.get("Chassis", args.name)
-    (known,) = (row for row in listed(draft) if row["name"] == args.name)
+    known = next(row for row in listed(draft) if row["name"] == args.name)
     places = [
         {column: values.plain(None, row[column]) for column in ("interface", "tag", "network", "port", "up", "error")}
         for row in draft.where("Binding", chassis=args.name)
@@ -148,6 +148,7 @@ def described(row: Row, vteps: Sequence[Row]) -> Row:
         "bridges": dict(sorted(row["bridges"][1])),
         "flows": row["flows"],
         "error": row["error"],
+        "silent": dict(sorted(row["silent"][1])),
         "description": row["description"],
         "reported": values.plain(None, row["reported"]),
     }

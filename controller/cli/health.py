@@ -15,7 +15,7 @@ from typing import Any, Final
 from controller.cli.database import Database, opened
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
-from controller.cli.show import overview, silence
+from controller.cli.show import NAMED, overview, silence, unheard
 from controller.cli.tables import as_json, coloured
 from controller.cli.text import escaped
 from ovsdb.paths import default_database
@@ -26,8 +26,6 @@ WORDS: Final = ("OK", "WARNING", "CRITICAL")
 COLORS: Final = ("32", "33", "31")
 PATIENCE: Final = 3.0
 """Seconds that a configuration has to be installed everywhere before it counts as late."""
-NAMED: Final = 3
-"""Of what is wrong so much is named."""
 
 Finding = tuple[str, int, str]
 """What was looked at, 0 to 2 as in `WORDS`, and what was found."""
@@ -104,6 +102,15 @@ def _findings(database: Database) -> Iterable[Finding]:
     if seen["alarm"]:
         yield "alarm", 2, seen["alarm"]
     yield _chassis(seen["chassis"])
+    deaf = [f"{name}: {what}" for name, what, _ in unheard(seen["chassis"])]
+    if deaf:
+        yield (
+            "tunnels",
+            1,
+            "; ".join([*deaf[:NAMED], *([f"and {len(deaf) - NAMED} more"] if len(deaf) > NAMED else [])]),
+        )
+    else:
+        yield "tunnels", 0, "all that is sent through them arrives"
     late = seen["configured"] - seen["installed"]
     if late > 0 and seen["chassis"]:
         yield "configuration", 1, f"{seen['installed']} of {seen['configured']} is installed everywhere"

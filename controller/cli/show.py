@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from controller.cli import chassis, check_mtu, networks, ports, written
@@ -34,6 +34,8 @@ NOTHING = {"nb_cfg": 0, "cur_cfg": 0, "alarm": "", "heartbeat": 0, "leader": ""}
 """Overlay_Global while it has no row."""
 SILENCE_S = 45
 """Seconds after which a controller that left no sign of life is missed; it leaves one every ten."""
+NAMED = 3
+"""Of many things alike so many are named."""
 SILENT = ("connecting", "unreachable")
 """States of a chassis in which what is said of its interfaces is what was last known."""
 
@@ -248,13 +250,30 @@ def problems(hosts: Sequence[Row], networks: Sequence[Row], bindings: Sequence[R
         for host in hosts
         if host["error"] or host["state"] in ("unreachable", "error")
     ]
+    of_tunnel = [{"where": f"chassis {name}", "what": what, "advice": advice} for name, what, advice in unheard(hosts)]
     of_network = [
         {"where": f"network {row['name']}", "what": row["error"], "advice": ""}
         for row in sorted(networks, key=lambda row: str(row["name"]))
         if row["error"]
     ]
     of_interface = [{"where": place(row), "what": row["error"], "advice": ""} for row in bindings if row["error"]]
-    return of_chassis + of_network + of_interface
+    return of_chassis + of_tunnel + of_network + of_interface
+
+
+def unheard(hosts: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+    """The chassis where nothing arrives of what others send by tunnels, in words, and what to do about it."""
+    addresses = {host["name"]: [vtep["ip"] for vtep in host["vteps"]] for host in hosts}
+    for host in hosts:
+        silent = [(*source.split(" "), other) for source, other in host["silent"].items()]
+        if not silent:
+            continue
+        named = ", ".join(f"{other} ({encap} from {ip})" for encap, ip, other in silent[:NAMED])
+        more = f" and {len(silent) - NAMED} more" if len(silent) > NAMED else ""
+        encap, ip, _ = silent[0]
+        way = {"vxlan": "UDP port 4789", "gre": "IP protocol 47"}[encap]
+        here = next((each for each in addresses[host["name"]] if (":" in each) == (":" in ip)), "")
+        advice = f"does the underlay carry {way} from {ip} to {here}? On that host: ping -I {ip} {here}"
+        yield host["name"], f"nothing arrives of what is sent there by {named}{more}", advice
 
 
 def place(row: Row) -> str:

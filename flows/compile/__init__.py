@@ -84,7 +84,8 @@ def compile(overlay: Overlay, chassis: str, cache: Cache | None = None) -> tuple
 
 def everything(cache: Cache) -> tuple[Flow, ...]:
     """Every flow of ours that a chassis should have whose views are those of the cache."""
-    return (*pipeline(), *(flow for flows in cache.values() for flow in flows))
+    probes = (flow for source in sorted(classify.sources(cache)) for flow in classify.probes(source))
+    return (*pipeline(), *probes, *(flow for flows in cache.values() for flow in flows))
 
 
 def step_by_step(overlay: Overlay, chassis: str, cache: Cache) -> Iterator[None]:

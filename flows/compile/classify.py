@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from flows.compile.headers import tunnel_source
 from flows.compile.view import View
 from flows.flow import Action, Flow, Goto, Match, PopVlan, flow, set_field
-from flows.model import PROBE_VNI, TUNNELS, tunnels_from
+from flows.model import PROBE_VNI, TUNNELS, Encap, tunnels_from
 from flows.tables import CLASSIFY, FROM_TUNNEL, IN_TAG, ORIGIN, TAG_PRESENT, TAGS, Kind
 
 _TAG: int = TAG_PRESENT | 0xFFF
@@ -37,6 +38,31 @@ def classify(view: View) -> Iterator[Flow]:
                     {"in_port": tunnel.ofport, "tun_id": view.vni, **tunnel_source(ip)},
                     [network, set_field(ORIGIN, FROM_TUNNEL), Goto(TAGS)],
                 )
+
+
+Source = tuple[Encap, str]
+"""Where packets come from: an encap and a VTEP's address."""
+
+
+def sources(views: Iterable[View]) -> frozenset[Source]:
+    """Everything that packets of any network are taken from."""
+    return frozenset(source for view in views for member in view.members for source in member.accepts)
+
+
+@lru_cache(maxsize=4096)
+def probes(source: Source) -> tuple[Flow, ...]:
+    """What counts the probes from there."""
+    encap, ip = source
+    return tuple(
+        flow(
+            CLASSIFY,
+            Kind.DROP_PROBE,
+            70,
+            {"in_port": tunnel.ofport, "tun_id": PROBE_VNI, **tunnel_source(ip)},
+            [],
+        )
+        for tunnel in tunnels_from(encap, ip)
+    )
 
 
 def misses() -> Iterator[Flow]:

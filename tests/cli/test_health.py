@@ -38,9 +38,10 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
     code, said = asked(capsys)
     assert (code, said["level"]) == (0, "OK")
     assert call("health") == 0
+    words = ["database", "controller", "chassis", "tunnels", "configuration", "problems"]
     first, *rest = capsys.readouterr().out.splitlines()
     assert first.startswith("OK: ")
-    assert [line.split()[1] for line in rest] == ["database", "controller", "chassis", "configuration", "problems"]
+    assert [line.split()[1] for line in rest] == words
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,11 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
         (("Overlay_Global", [], {"alarm": "an older copy"}), 2, "an older copy"),
         (("Overlay_Global", [], {"cur_cfg": 1}), 1, "is installed everywhere"),
         (("Chassis", [["name", "==", "h2"]], {"state": "unreachable", "error": REFUSED}), 1, "1 of 2 ready; h2 unrea"),
+        (
+            ("Chassis", [["name", "==", "h1"]], {"silent": ["map", [["vxlan 192.0.2.2", "h2"]]]}),
+            1,
+            "h1: nothing arrives of what is sent there by h2 (vxlan from 192.0.2.2)",
+        ),
         (("Chassis", [], {"state": "unreachable"}), 2, "0 of 2 ready"),
     ],
 )

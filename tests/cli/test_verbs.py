@@ -48,6 +48,7 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "bridges": {},
         "flows": 0,
         "error": "",
+        "silent": {},
         "description": "",
         "reported": {},
     }

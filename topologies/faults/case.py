@@ -13,7 +13,7 @@ from topologies.lab import Lab
 
 LOST: Final = (
     "OpenFlow connection lost|the connection ended|no answer|connection was closed|Connection refused|"
-    "Connection reset|Broken pipe|no response to inactivity probe"
+    "Connection reset|Broken pipe|nothing arrives of what|no response to inactivity probe"
 )
 """What is said of a chassis that can't be reached."""
 STARTED: Final = f"{LOST}|terminating|no controller has been"
