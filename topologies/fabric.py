@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import subprocess
 import threading
@@ -223,6 +224,12 @@ class Fabric:
         processes.send(process, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             processes.wait_until(lambda: not processes.alive(process), 5)
+
+    def stand_back(self, name: str, daemon: str) -> None:
+        """Let a chassis' daemon run when nobody else wants the CPU (SCHED_IDLE), as if that host had its own."""
+        for thread in Path(f"/proc/{self._processes[f'{name}/{daemon}'].pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
     def cut(self, member: str, network: str = "underlay") -> None:
         """Let a chassis' `underlay`, `management` or a physical network swallow every frame, its carrier staying up."""

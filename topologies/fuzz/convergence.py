@@ -1,7 +1,8 @@
 """`./lab fuzz --convergence`: how long a port on h1 takes to be reachable while h2 is hostile, beside while it is not.
 
 In one run, in turns: what else the machine does meets all alike. A turn begins with the command that plugs the port in,
-and ends with the last flow for it that h1's and h3's switches report, by their own monitors.
+and ends with the last flow for it that h1's and h3's switches report, by their own monitors. h2 is another host: what
+runs there, the guest and ovs-vswitchd or who is in its place, has just the time of the CPU that nobody else wants.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ WITHIN: Final = 1.2
 PACE: Final = 5000
 """Frames a second of the hostile guest: 25 times what a switch sends up. More only takes the cores from everybody."""
 _PROJECT: Final = Path(__file__).resolve().parent.parent.parent
+_BESIDE: Final = ("chrt", "--idle", "0", "env", f"PYTHONPATH={_PROJECT}", str(SCRIPTS / "python"))
 
 
 @dataclass
@@ -99,7 +101,7 @@ def _series(only: Sequence[str] | None) -> list[Series]:
     quiet, loud, honest = "quiet", "guest on h2 is loud", "h2 another program"
     every = [
         Series(quiet, lambda lab: contextlib.nullcontext()),
-        Series(loud, lambda lab: _guest(lab, "others"), quiet),
+        Series(loud, lambda lab: _guest(lab, "others")),
         Series("guest on h2 floods with ARP, ND", lambda lab: _guest(lab, "neighbors"), loud),
         Series(honest, lambda lab: fake(lab, "honest")),
         Series("h2 floods with packet-ins", lambda lab: fake(lab, "packets"), honest),
@@ -114,8 +116,8 @@ def _series(only: Sequence[str] | None) -> list[Series]:
 @contextlib.contextmanager
 def _guest(lab: Lab, what: str) -> Iterator[None]:
     """web9, which nobody declared, sends without end."""
-    argv = ["env", f"PYTHONPATH={_PROJECT}", str(SCRIPTS / "python"), "-m", "topologies.fuzz.flooding_vm"]
-    argv += [wiring.VM_NIC, what, str(PACE)]
+    lab.stand_back("h2", "ovs-vswitchd")
+    argv = [*_BESIDE, "-m", "topologies.fuzz.flooding_vm", wiring.VM_NIC, what, str(PACE)]
     with lab.background("web9", *argv) as running:
         running.wait_for("begun", 20)
         time.sleep(2)
@@ -129,9 +131,9 @@ def fake(lab: Lab, how: str, chassis: str = "h2") -> Iterator[None]:
     guest = next(each.name for each in lab.topology.vms if each.chassis == chassis and not each.declared)
     ofport = lab.run(chassis, "ovs-vsctl", "get", "interface", vm(lab.topology, guest).name, "ofport").stdout.strip()
     lab.signal_daemon(chassis, "ovs-vswitchd")
-    argv = ["env", f"PYTHONPATH={_PROJECT}", str(SCRIPTS / "python"), "-m", "topologies.fuzz.fake_switch"]
+    argv = [*_BESIDE, "-m", "topologies.fuzz.fake_switch", CONTROLLER_ADDRESS, chassis, how, ofport]
     try:
-        with lab.background(chassis, *argv, CONTROLLER_ADDRESS, chassis, how, ofport) as running:
+        with lab.background(chassis, *argv) as running:
             running.wait_for("connected", 20)
             time.sleep(2)
             yield
