@@ -18,7 +18,7 @@ from topologies.faults import apart, crashes
 from topologies.faults.case import Case
 from topologies.faults.cases import CASES
 from topologies.faults.ground import Ground, NotHealed
-from topologies.faults.traffic import Pair, Record, Sending, guest_of
+from topologies.faults.traffic import INTERVAL, Pair, Record, Sending, guest_of
 from topologies.lab import Lab
 from topologies.topology import vm as vm_of
 
@@ -74,6 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help=f"which, of {', '.join(case.id for case in CASES)}")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many times each (default: 1)")
     parser.add_argument("--datapath", choices=("netdev", "system"), help="which datapath (default: what there is)")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=INTERVAL * 1000,
+        metavar="MS",
+        help="between two frames (default: %(default)g)",
+    )
     parser.add_argument("--log", action="store_true", help="print every line logged that a fault does not account for")
     parser.add_argument("--format", choices=("table", "json", "markdown"), default="table")
     parser.add_argument(
@@ -93,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for case in cases:
         for seed in range(args.seeds if case.run else 1):
             _say(f"{case.id} {case.title} ...")
-            row = attempt(case, seed, args.datapath, args.log)
+            row = attempt(case, seed, args.datapath, args.interval / 1000, args.log)
             rows.append(row)
             if args.format == "json":
                 print(json.dumps(asdict(row)), flush=True)
@@ -122,7 +129,9 @@ def _everywhere(datapath: str | None, numbers: range) -> int:
     return 1 if wrong else 0
 
 
-def attempt(case: Case, seed: int, datapath: str | None, verbose: bool = False) -> Row:
+def attempt(
+    case: Case, seed: int, datapath: str | None = None, interval: float = INTERVAL, verbose: bool = False
+) -> Row:
     """One fault in a lab of its own, so that none sees what another left."""
     if case.run is None:
         return Row(case.id, case.title, case.promise, seed, verdict="not tried", remark=case.why)
@@ -132,7 +141,7 @@ def attempt(case: Case, seed: int, datapath: str | None, verbose: bool = False) 
             case.servers(lab) as servers,
         ):
             lab.up()
-            return _tried(case, seed, lab, servers, verbose)
+            return _tried(case, seed, lab, servers, interval=interval, verbose=verbose)
     except Exception as error:  # whatever a fault breaks, the others have their turn
         if verbose:
             traceback.print_exc()
@@ -140,7 +149,7 @@ def attempt(case: Case, seed: int, datapath: str | None, verbose: bool = False) 
         return Row(case.id, case.title, case.promise, seed, verdict="BROKEN", remark=said)
 
 
-def _tried(case: Case, seed: int, lab: Lab, servers: Any, verbose: bool) -> Row:
+def _tried(case: Case, seed: int, lab: Lab, servers: Any, *, interval: float, verbose: bool) -> Row:
     assert case.run is not None
     Ground(lab).settle()
     lab.ping("web1", "web9", count=1)
@@ -151,7 +160,7 @@ def _tried(case: Case, seed: int, lab: Lab, servers: Any, verbose: bool) -> Row:
     for path in sorted(lab.directory.glob("*/member*.log")):
         ground.logs.follow(f"{path.parent.name} {path.stem}", path)
     wrong = ""
-    sending = Sending(lab, guests)
+    sending = Sending(lab, guests, interval)
     with sending:
         time.sleep(SETTLE)
         try:
