@@ -18,8 +18,9 @@ class ChassisState:
     be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and
     `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
     another controller has it, and tells what is known; `inherited`: another one had it, and what that wrote down stands
-    in until it is read. `generation` is that of its owner. `silent` are the encaps and VTEPs from which nothing
-    arrives, and whose they are.
+    in until it is read. `generation` is that of its owner.
+    `impostor`: why a connection in its name was refused last, and when, in seconds of a clock that only rises. `silent`
+    are the encaps and VTEPs from which nothing arrives, and whose they are.
     """
 
     plugged: Plugged | None = None
@@ -33,7 +34,7 @@ class ChassisState:
     flows: int = 0
     refused: tuple[str, ...] = ()
     datapath_id: str = ""
-    turned_away: str = ""
+    impostor: tuple[str, float] | None = None
     foreign: bool = False
     inherited: bool = False
     generation: int = 0
@@ -59,5 +60,5 @@ class ChassisState:
         parts = [self.fault] if self.fault else []
         parts += [*self.problems, *self.refused]
         if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
-            parts.append(self.turned_away or self.plugged.channel)
+            parts.append(self.impostor[0] if self.impostor is not None else self.plugged.channel)
         return "; ".join(parts)

@@ -37,8 +37,11 @@ PROBE_S: Final = 1.0
 PENDING_PER_PEER: Final = 64
 """Connections from one address that may be without a name at once."""
 TOLD_MAX: Final = 1024
-TOLD_PER_PEER: Final = 16
-"""Addresses that are remembered, and reasons of each, so that each is told once and nobody fills the log."""
+TOLD_PER_PEER: Final = 64
+"""Addresses that are remembered, and sorts of reasons of each, so that each is told once and nobody fills the log."""
+MALFORMED: Final = "what it sent is malformed"
+NOBODYS: Final = "no chassis of ours"
+"""Sorts of reasons that name what the other end has chosen."""
 CHUNK: Final = 1 << 16
 TURN: Final = 16
 """Messages of one switch that are handed on before the others have their turn."""
@@ -57,7 +60,11 @@ Admit = Callable[[int, Peer], tuple[str, str] | None]
 
 
 class RefusedError(ValueError):
-    """The connection ends here; the text says why."""
+    """The connection ends here; the text says why, `sort` what is the same for many of them."""
+
+    def __init__(self, reason: str, sort: str = "") -> None:
+        super().__init__(reason)
+        self.sort = sort or reason
 
 
 Contexts = Callable[[], ssl.SSLContext]
@@ -85,7 +92,7 @@ def handshake(opened: Any, contexts: Contexts, seconds: float = ADMISSION_S) -> 
 class Listener:
     """The listening sockets, and what connected to them. `refused` counts those that were refused."""
 
-    def __init__(self, admit: Admit, turned_away: Callable[[str, str], None], contexts: Contexts | None) -> None:
+    def __init__(self, admit: Admit, turned_away: Callable[[str, str, float], None], contexts: Contexts | None) -> None:
         """`turned_away` is told a chassis and why a connection in its name was refused."""
         self._admit = admit
         self._turned_away = turned_away
@@ -126,7 +133,8 @@ class Listener:
             address = plain_address(peer[0])
             if self._pending[address] >= PENDING_PER_PEER:
                 opened.close()
-                self._refuse(address, f"more than {PENDING_PER_PEER} connections that do not say who they are")
+                what = f"more than {PENDING_PER_PEER} connections that do not say who they are"
+                self._refuse(address, RefusedError(what))
                 continue
             self._pending[address] += 1
             hub.spawn(self._serve, opened, address, secure)
@@ -147,13 +155,14 @@ class Listener:
                 datapath.serve()
             if connection.fault:
                 self._refuse(address, connection.fault)
-        except (RefusedError, framing.MalformedError) as refusal:
-            self._refuse(address, str(refusal))
+        except RefusedError as refusal:
+            self._refuse(address, refusal)
         except OSError as error:
             extra = about(Event.CONNECTION_REFUSED, address=address, reason=str(error))
             LOG.debug("OpenFlow connection from %s: %s", address, error, extra=extra)
         except Exception as error:
-            self._refuse(address, f"what it sent can't be read: {type(error).__name__}: {error}")
+            what = f"what it sent can't be read: {type(error).__name__}: {error}"
+            self._refuse(address, RefusedError(what, MALFORMED))
         finally:
             if connection is None or not connection.admitted:
                 self._forget(address)
@@ -174,8 +183,8 @@ class Listener:
             reason = f"chassis {name!r} is connected already; a second connection is refused while that one lives"
         if reason:
             if name:
-                self._turned_away(name, f"OpenFlow from {peer.address} was refused: {reason}")
-            raise RefusedError(reason)
+                self._turned_away(name, f"OpenFlow from {peer.address} was refused: {reason}", monotonic())
+            raise RefusedError(reason, "" if name else NOBODYS)
         newcomer.datapath_id = datapath
         self._present[datapath] = newcomer
         self._forget(peer.address)
@@ -185,15 +194,16 @@ class Listener:
         if self._pending[address] <= 0:
             del self._pending[address]
 
-    def _refuse(self, address: str, reason: str) -> None:
-        """Count it, and tell it once."""
+    def _refuse(self, address: str, refusal: RefusedError) -> None:
+        """Count it, and tell it once for each sort: who refers to ever other numbers does not fill the log."""
+        reason = str(refusal)
         if not reason:
             return
         self.refused += 1
         told = self._told.setdefault(address, set())
-        if reason in told or len(told) >= TOLD_PER_PEER:
+        if refusal.sort in told or len(told) >= TOLD_PER_PEER:
             return
-        told.add(reason)
+        told.add(refusal.sort)
         extra = about(Event.CONNECTION_REFUSED, address=address, reason=reason)
         what = "OpenFlow connection from %s refused: %s (%d refused so far)"
         LOG.warning(what, address, reason, self.refused, extra=extra)
@@ -204,7 +214,7 @@ class Listener:
 class Connection:
     """A connection as Ryu's Datapath uses a socket; what it receives is checked first.
 
-    `fault` says why it was ended by us, '' when it was not.
+    `fault` is why it was ended by us, None when it was not.
     """
 
     def __init__(self, opened: Any, deadline: float, decide: Callable[[int], None]) -> None:
@@ -221,7 +231,7 @@ class Connection:
         self._ended = False
         self._heard_at = monotonic()
         self.datapath_id = -1
-        self.fault = ""
+        self.fault: RefusedError | None = None
         self.send_queued: Callable[[bytes], Any] = lambda message: None
 
     @property
@@ -261,12 +271,14 @@ class Connection:
                 if self._ready:
                     return b"".join(self._ready.popleft() for _ in range(min(TURN, len(self._ready))))
                 self._receive()
-        except (RefusedError, framing.MalformedError) as refusal:
-            self.fault = str(refusal)
+        except RefusedError as refusal:
+            self.fault = refusal
+        except framing.MalformedError as malformed:
+            self.fault = RefusedError(str(malformed), MALFORMED)
         except TimeoutError:
             if self.admitted:
                 raise
-            self.fault = f"it did not say who it is within {ADMISSION_S:g} s"
+            self.fault = RefusedError(f"it did not say who it is within {ADMISSION_S:g} s")
         except OSError:
             pass
         self._ended = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controller.together import note_key, tell
 from flows.bind import Place
@@ -11,6 +11,9 @@ from flows.model import Binding, Network, Plug, UnknownNeighbor
 from flows.mtu import not_carried
 from ovsdb.status import BindingStatus, ChassisStatus, Drops, NetworkStatus, Status
 from ovsdb.trust import beyond
+
+IMPOSTOR_S: Final = 600
+"""Seconds for which it is told that somebody was refused in a chassis' name."""
 
 if TYPE_CHECKING:
     from controller.chassis_state import ChassisState
@@ -23,7 +26,7 @@ def report(state: State, now: float, clock: float) -> Status:
     asked = frozenset(name for name, known in state.chassis.items() if known.plugged is not None)
     leads = state.shares.leads
     return Status(
-        _chassis(state),
+        _chassis(state, now),
         _bindings(state),
         state.overlay.neighbors,
         state.nb_cfg,
@@ -43,7 +46,7 @@ def report(state: State, now: float, clock: float) -> Status:
     )
 
 
-def _chassis(state: State) -> dict[str, ChassisStatus]:
+def _chassis(state: State, now: float) -> dict[str, ChassisStatus]:
     """Of each chassis what state it is in, and what is wrong with it."""
     unreachable: dict[str, list[str]] = {}
     for network, one, other in unreachable_pairs(state.overlay):
@@ -60,7 +63,9 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
             installed = max(0, min(installed, state.nb_cfg - 1))
         datapath = known.plugged.datapath_type if known.plugged is not None else ""
         word = "error" if error and known.state == "ready" else known.state
-        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, _silent(known))
+        chassis[name] = ChassisStatus(
+            word, error, datapath, known.datapath_id, installed, known.flows, _silent(known), _impostor(known, now)
+        )
     for name, why in (state.read.unusable if state.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
@@ -70,6 +75,12 @@ def _silent(known: ChassisState) -> dict[str, str]:
     """From which VTEPs nothing arrives at a chassis, and whose they are; of one that is not there nobody knows."""
     there = known.connected and not known.fault
     return {f"{encap} {ip}": name for (encap, ip), name in known.silent.items()} if there else {}
+
+
+def _impostor(known: ChassisState, now: float) -> str:
+    """Who was refused in a chassis' name not long ago, though its own switch is there; else its error tells."""
+    recent = known.impostor is not None and now < known.impostor[1] + IMPOSTOR_S
+    return known.impostor[0] if known.impostor is not None and recent and known.connected else ""
 
 
 def _strange(state: State, binding: Binding) -> str:

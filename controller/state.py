@@ -572,16 +572,19 @@ class State:
         self.shares.reach(chassis, connected)
         (self._connected.add if connected else self._connected.discard)(chassis)
         if known is not None and not known.foreign:
-            known.connected, known.turned_away = connected, ""
+            known.connected = connected
             self.noted()
             if self.outlets.all():
                 self.derive()  # whether it can be told to close one
 
-    def turn_away(self, chassis: str, why: str) -> None:
-        """Store why a connection that said to be a chassis' switch was refused; it counts while there is no other."""
+    def turn_away(self, chassis: str, why: str, now: float) -> None:
+        """Store why a connection that said to be a chassis' switch was refused, at `now` of a clock that only rises."""
         known = self.chassis.get(chassis)
-        if known is not None and not known.connected and known.turned_away != why:
-            known.turned_away = why
+        if known is None:
+            return
+        news = known.impostor is None or known.impostor[0] != why
+        known.impostor = (why, now)
+        if news:
             self.noted()
 
     def status(self, now: float = 0.0, clock: float = 0.0) -> Status:

@@ -32,6 +32,7 @@ class ChassisStatus:
     cur_cfg: int
     flows: int
     silent: Mapping[str, str] = field(default_factory=dict)
+    impostor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _write_chassis(idl: ovs.db.idl.Idl, status: Status) -> None:
                 cur_cfg=said.cur_cfg,
                 flows=said.flows,
                 silent=dict(said.silent),
+                impostor=said.impostor,
             )
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)

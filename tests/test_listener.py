@@ -330,6 +330,18 @@ def test_without_tls_the_address_counts(plain: Controller) -> None:
     )
 
 
+def test_a_rogue_is_told_of_whatever_else_came_from_there(plain: Controller) -> None:
+    """Malformed messages of every length are one reason, so they don't use up what is told of an address."""
+    for length in range(13, 113):
+        with Switch(plain, source="127.0.6.6") as other, contextlib.suppress(OSError):
+            other.send(struct.pack("!BBHI", 5, 0, length, 1) + bytes([0, 9, 0, 1]) + bytes(length - 12))
+            other.message()
+    with Switch(plain, source="127.0.6.6") as other:
+        assert not other.greet("h2")
+    plain.eventually(r"127\.0\.6\.6 is no address of chassis 'h2'")
+    assert len(re.findall(r"from 127\.0\.6\.6 refused", plain.said())) < 8
+
+
 def test_who_is_refused_is_told_once(plain: Controller) -> None:
     for _ in range(5):
         with Switch(plain, source="127.0.8.8") as other:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controller.neighbors import NEIGHBORS_PER_PORT
 from controller.packet_in import Seen
+from controller.report import IMPOSTOR_S
 from controller.state import State
 from flows.compile import compile
 from flows.model import Chassis, Encap, Network, Pair, Plug, Port, UnknownNeighbor, Vtep
@@ -345,11 +346,12 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
         assert compile(state.overlay, name) == compile(fresh.overlay, name)
 
 
-def test_a_switch_that_was_turned_away_is_said_while_there_is_no_other() -> None:
+def test_a_switch_that_was_turned_away_is_told_also_while_the_right_one_is_there() -> None:
     state = store()
     state.plug("h1", Plugged(channel="OpenFlow to tcp:198.51.100.254:6653: connection closed"), ())
-    state.turn_away("h1", "OpenFlow from 203.0.113.9 was refused: ...")
+    state.turn_away("h1", "OpenFlow from 203.0.113.9 was refused: ...", 0)
     assert state.status().chassis["h1"].error == "OpenFlow from 203.0.113.9 was refused: ..."
     state.connect("h1", True)
-    state.turn_away("h1", "somebody else")
-    assert state.status().chassis["h1"].error == ""
+    state.turn_away("h1", "somebody else", 100)
+    assert (state.status(100).chassis["h1"].error, state.status(100).chassis["h1"].impostor) == ("", "somebody else")
+    assert state.status(100 + IMPOSTOR_S).chassis["h1"].impostor == ""

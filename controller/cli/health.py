@@ -78,51 +78,62 @@ def _word(level: int, paint: bool) -> str:
 
 def _summary(findings: Sequence[Finding], worst: int) -> str:
     """The first line, which is all that some monitors show."""
-    told = [found for _, level, found in findings if level == worst and level] or [found for _, _, found in findings]
-    return escaped("; ".join(told))
+    if worst:
+        return escaped("; ".join(found for _, level, found in findings if level == worst))
+    said = {what: found for what, _, found in findings}
+    return escaped(f"chassis {said['chassis']}, configuration {said['configuration']}, no problems")
 
 
 def _findings(database: Database) -> Iterable[Finding]:
     seen, counters = _settled(database)
+    hosts = seen["chassis"]
     served = database.open().served
     if served is not None and not served.connected:
         yield "database", 2, f"{database.where} is cut off from the majority of its cluster: nothing can be written"
     else:
         yield "database", 0, f"{database.where} answers, configuration {seen['configured']}"
+    yield from _controllers(seen, counters)
+    if seen["alarm"]:
+        yield "alarm", 2, seen["alarm"]
+    yield _chassis(hosts)
+    yield _few("tunnels", [f"{name}: {what}" for name, what, _ in unheard(hosts)], "all that is sent arrives")
+    yield _few("impostors", [f"{host['name']}: {host['impostor']}" for host in hosts if host["impostor"]], "none")
+    yield _configuration(seen)
+    told = ("chassis", "controller")
+    others = [each for each in seen["problems"] if each["where"].partition(" ")[0] not in told]
+    yield _few("problems", [f"{each['where']}: {each['what']}" for each in others], "none", "(overlayctl show)")
+
+
+def _few(what: str, wrong: Sequence[str], well: str, where: str = "") -> Finding:
+    """A finding that names some of what is wrong; `where` the others are told."""
+    if not wrong:
+        return what, 0, well
+    more = [f"and {len(wrong) - NAMED} more {where}".rstrip()] if len(wrong) > NAMED else []
+    return what, 1, "; ".join([*wrong[:NAMED], *more])
+
+
+def _controllers(seen: dict[str, Any], counters: dict[str, Any]) -> Iterable[Finding]:
     gone = silence(counters, seen["chassis"])
     if gone:
         yield "controller", 2, gone[0]["what"].partition(";")[0]
     else:
         ago = max(0, int(time.time()) - counters["heartbeat"]) if counters["heartbeat"] else 0
-        yield "controller", 0, f"at work {ago} s ago" if seen["chassis"] else "not needed: no chassis is declared"
+        sign = f"at work: its last sign of life, of one every 10 s, is {ago} s old"
+        yield "controller", 0, sign if seen["chassis"] else "not needed"
     lost = [each["name"] for each in seen["controllers"] if not each["lives"]]
     if lost and len(lost) < len(seen["controllers"]):
         count = len(seen["controllers"])
         yield "controllers", 1, f"{count - len(lost)} of {count} at work; not {', '.join(lost)}"
-    if seen["alarm"]:
-        yield "alarm", 2, seen["alarm"]
-    yield _chassis(seen["chassis"])
-    deaf = [f"{name}: {what}" for name, what, _ in unheard(seen["chassis"])]
-    if deaf:
-        yield (
-            "tunnels",
-            1,
-            "; ".join([*deaf[:NAMED], *([f"and {len(deaf) - NAMED} more"] if len(deaf) > NAMED else [])]),
-        )
-    else:
-        yield "tunnels", 0, "all that is sent through them arrives"
-    late = seen["configured"] - seen["installed"]
-    if late > 0 and seen["chassis"]:
-        yield "configuration", 1, f"{seen['installed']} of {seen['configured']} is installed everywhere"
-    else:
-        yield "configuration", 0, f"{seen['configured']} is installed everywhere"
-    others = [each for each in seen["problems"] if each["where"].partition(" ")[0] not in ("chassis", "controller")]
-    if others:
-        named = "; ".join(f"{each['where']}: {each['what']}" for each in others[:NAMED])
-        more = f"; and {len(others) - NAMED} more (overlayctl show)" if len(others) > NAMED else ""
-        yield "problems", 1, f"{named}{more}"
-    else:
-        yield "problems", 0, "none"
+
+
+def _configuration(seen: dict[str, Any]) -> Finding:
+    """Whether every chassis has what is declared, also those that can't be reached."""
+    number = seen["configured"]
+    behind = [f"{host['name']} has {host['installed']}" for host in seen["chassis"] if host["installed"] < number]
+    if not behind:
+        return "configuration", 0, f"{number} is installed everywhere" if seen["chassis"] else f"{number}"
+    named = [*behind[:NAMED], *([f"and {len(behind) - NAMED} more"] if len(behind) > NAMED else [])]
+    return "configuration", 1, f"{number} is not installed everywhere: {', '.join(named)}"
 
 
 def _settled(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -137,6 +148,8 @@ def _settled(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _chassis(hosts: Sequence[Any]) -> Finding:
+    if not hosts:
+        return "chassis", 1, "none is declared: a new overlay database, or one that was lost"
     down = [host for host in hosts if host["state"] != "ready"]
     if not down:
         return "chassis", 0, f"{len(hosts)} of {len(hosts)} ready"

@@ -250,6 +250,15 @@ def problems(hosts: Sequence[Row], networks: Sequence[Row], bindings: Sequence[R
         for host in hosts
         if host["error"] or host["state"] in ("unreachable", "error")
     ]
+    of_chassis += [
+        {
+            "where": f"chassis {host['name']}",
+            "what": host["impostor"],
+            "advice": "its own switch is connected and goes on; another one says to be it, by its datapath id",
+        }
+        for host in hosts
+        if host["impostor"]
+    ]
     of_tunnel = [{"where": f"chassis {name}", "what": what, "advice": advice} for name, what, advice in unheard(hosts)]
     of_network = [
         {"where": f"network {row['name']}", "what": row["error"], "advice": ""}

@@ -38,7 +38,7 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
     code, said = asked(capsys)
     assert (code, said["level"]) == (0, "OK")
     assert call("health") == 0
-    words = ["database", "controller", "chassis", "tunnels", "configuration", "problems"]
+    words = ["database", "controller", "chassis", "tunnels", "impostors", "configuration", "problems"]
     first, *rest = capsys.readouterr().out.splitlines()
     assert first.startswith("OK: ")
     assert [line.split()[1] for line in rest] == words
@@ -49,7 +49,12 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
     [
         (("Overlay_Global", [], {"heartbeat": 1}), 2, "no controller has been at work"),
         (("Overlay_Global", [], {"alarm": "an older copy"}), 2, "an older copy"),
-        (("Overlay_Global", [], {"cur_cfg": 1}), 1, "is installed everywhere"),
+        (("Chassis", [["name", "==", "h2"]], {"cur_cfg": 1}), 1, "is not installed everywhere: h2 has 1"),
+        (
+            ("Chassis", [["name", "==", "h2"]], {"impostor": "OpenFlow from 192.0.2.9 was refused"}),
+            1,
+            "h2: OpenFlow fr",
+        ),
         (("Chassis", [["name", "==", "h2"]], {"state": "unreachable", "error": REFUSED}), 1, "1 of 2 ready; h2 unrea"),
         (
             ("Chassis", [["name", "==", "h1"]], {"silent": ["map", [["vxlan 192.0.2.2", "h2"]]]}),

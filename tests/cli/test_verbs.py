@@ -48,6 +48,8 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "bridges": {},
         "flows": 0,
         "error": "",
+        "impostor": "",
+        "installed": 0,
         "silent": {},
         "description": "",
         "reported": {},
