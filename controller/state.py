@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from controller import places
 from controller.chassis_state import ChassisState
 from controller.events import Event, about
 from controller.heard import Told
@@ -318,14 +319,8 @@ class State:
         self.changed()
 
     def plugs(self) -> Iterable[Plug]:
-        """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
-        if self.declared is None:
-            return
-        for name, known in self.chassis.items():
-            if known.plugged is not None:
-                yield from known.plugged.plugs
-            else:
-                yield from (plug for plug in self._last.plugs if plug.chassis == name)
+        """What is plugged in (`places.plugs`)."""
+        return places.plugs(self.chassis, self._last)
 
     def exits_of(self, chassis: str) -> tuple[tuple[str, str], ...]:
         """(physical network, bridge) pairs that br-int of a chassis is to be connected to: those it is a gateway to."""
@@ -392,21 +387,8 @@ class State:
         return found[encap]
 
     def exits(self) -> Iterable[Exit]:
-        """The interfaces that lead to physical networks, as each chassis says, or as last written down."""
-        for name, known in self.chassis.items():
-            if known.plugged is not None:
-                yield from known.plugged.exits
-            else:
-                told = self.shares.share(name).exits
-                yield from told or (each for each in self.outlets.last if each.chassis == name)
-
-    def _stuck(self) -> dict[str, str]:
-        """The chassis whose switches can't be told anything, and why. One that is not declared is about to leave."""
-        return {
-            name: known.fault or known.error or "its switch is not connected"
-            for name, known in self.chassis.items()
-            if not known.connected or (known.plugged is None and not known.foreign)
-        }
+        """The interfaces that lead to physical networks (`places.exits`)."""
+        return places.exits(self.chassis, self.shares, self.outlets)
 
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
@@ -416,10 +398,10 @@ class State:
             self.declared.networks,
             self.declared.ports,
             self.plugs(),
-            self._held(),
+            places.held(self.overlay.bindings if self.version else None, self._last, self.shares),
             {name for name, known in self.chassis.items() if known.tried and known.fault},
             self.exits(),
-            self.outlets.known(self._stuck()),
+            self.outlets.known(places.stuck(self.chassis)),
         )
         self.neighbors.keep(bound.bindings)
         # Who looks at what switches count has to know how often.
@@ -449,19 +431,6 @@ class State:
         self.since = {b: self.since.get(b, self.version) for b in overlay.bindings}
         self.strange.keep(self.since)
         self.changed()
-
-    def _held(self) -> dict[str, list[Place]]:
-        """Where declared ports are bound by now, as `bind` takes it: we know of our chassis, and others of theirs."""
-        found: dict[str, list[tuple[bool, Place]]] = {}
-        for binding in self.overlay.bindings:
-            if binding.port is not None and self.version and self.shares.mine(binding.chassis):
-                place = (binding.chassis, binding.interface)
-                found.setdefault(binding.port, []).append((binding.standby, place))
-        for port, places in self._last.held.items():
-            for place in places:
-                if not self.version or not self.shares.mine(place[0]):
-                    found.setdefault(port, []).append((place in self._last.moving, place))
-        return {port: [place for _, place in sorted(places)] for port, places in found.items()}
 
     def _advance(self, nb_cfg: int) -> None:
         """What is declared was written, but changes nothing anywhere: who had all has all.
