@@ -10,7 +10,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from typing import Final
 
-from controller.wire import oxm
+from controller.flow_bytes import oxm
 from flows import model
 from flows.fields import FIELDS
 

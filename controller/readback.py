@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from operator import and_
 from typing import Final, NamedTuple
 
-from controller.wire import FlowStats, body_of, match_end, oxm
+from controller.flow_bytes import body_of, match_end, oxm
+from controller.wire import FlowStats
 from flows import text
 from flows.flow import Flow, owned
 from flows.plan import Key, learned

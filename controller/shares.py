@@ -121,6 +121,10 @@ class Shares:
         elif chassis in self._reached:
             self._lost[chassis] = self.ticks
 
+    def connected(self, chassis: str) -> bool:
+        """Whether a switch is connected to us, its chassis being ours or not."""
+        return chassis in self._reached and chassis not in self._lost
+
     def reaches(self) -> frozenset[str]:
         """The chassis that we reach."""
         gone = {name for name, since in self._lost.items() if self.ticks - since >= LOST}

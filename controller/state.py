@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from controller import places
 from controller.chassis_state import ChassisState
 from controller.events import Event, about
 from controller.heard import Told
@@ -18,7 +19,7 @@ from controller.packet_in import Seen
 from controller.report import report
 from controller.shares import Shares
 from controller.strange import Strange
-from controller.together import Together
+from controller.together import Together, begin_to_lead, hand_over
 from controller.vteps import VtepChanges, as_told
 from flows.bind import Exit, Place, bind
 from flows.flow import Action
@@ -77,10 +78,6 @@ class State:
     together: Together = field(default_factory=Together)
     since: dict[Binding, int] = field(default_factory=dict)
     drops: dict[str, tuple[int, tuple[Drop, ...]]] = field(default_factory=dict)
-    _connected: set[str] = field(default_factory=set)
-    """The chassis whose switches are connected to us, ours or not."""
-    _taken: tuple[object, ...] = ()
-    """What was last taken in of others' (`_theirs`)."""
     _owners: dict[str, str] = field(default_factory=dict)
     """Who had each chassis, for when its row is gone."""
     _carried: tuple[Mapping[str, Chassis], dict[Encap, Carried | None]] = field(default_factory=lambda: ({}, {}))
@@ -129,78 +126,23 @@ class State:
         assert self.declared is not None
         self.outlets.follows = not self.shares.leads
         if self.shares.leads and not led:
-            self._begin_to_lead(shared, self.declared)
+            begin_to_lead(shared, self.declared, self.outlets, self.vteps, self.version)
         elif not self.shares.leads:
             self.outlets.resume(shared.outlets)
-        moved = self._hand_over()
+        anew = hand_over(self.shares, self.chassis) or self.shares.leads != led
         if last is not None:
             self._last = last
             was, are = (tuple(n for n in each.neighbors if not self.shares.mine(n.chassis)) for each in (before, last))
             self.neighbors.adopt(Claims(self.declared.ports, self.overlay.bindings), was, are, last.seen, now)
         self.together.take(self.shares, self.chassis)
         self._complete()
-        theirs = self._theirs()
-        if moved or self.shares.leads != led or theirs != self._taken:
-            self._taken = theirs
-            self.derive(moved or self.shares.leads != led)
+        if self.together.news(self.shares, self.chassis, self._last, self.outlets) or anew:
+            self.derive(anew)
         self.together.begun = True
         self.together.heard(self.shares, self.version)
-        self._step()
-        self._complete()
-
-    def _theirs(self) -> tuple[object, ...]:
-        """All that the overlay follows from and others have written down; to bind every port anew takes long."""
-        foreign = {name for name, known in self.chassis.items() if known.foreign}
-        told = {name: self.shares.share(name) for name in foreign}
-        written = (self._last.plugs, self._last.held, self._last.moving, self._last.neighbors) if foreign else ()
-        present = () if self.shares.leads else {name: self.shares.share(name).vteps for name in self.chassis}
-        return (
-            written,
-            {name: (share.exits, bool(self.chassis[name].fault)) for name, share in told.items()},
-            present,
-            self.outlets.published() if self.outlets.follows else (),
-            {name: self.chassis[name].connected for name in foreign} if self.outlets.all() else (),
-        )
-
-    def _begin_to_lead(self, shared: Shared, declared: Declared) -> None:
-        """Go on from where the one that led before had come."""
-        if shared.outlets:
-            self.outlets.resume(shared.outlets)
-        for name in {outlet.chassis for outlet in self.outlets.all()} - declared.chassis.keys():
-            self.outlets.leave(name)
-        self.vteps = VtepChanges()
-        present = {name: share.vteps for name, share in shared.chassis.items() if share.vteps is not None}
-        self.vteps.resume(present, {name: row.chassis for name, row in declared.chassis.items()}, self.version + 1)
-
-    def _hand_over(self) -> bool:
-        """Begin anew with chassis that have become ours, or another controller's; whether there are any."""
-        moved = False
-        for name, known in list(self.chassis.items()):
-            if known.foreign != (not self.shares.mine(name)):
-                self.chassis[name] = ChassisState(
-                    foreign=not known.foreign,
-                    inherited=known.foreign,
-                    datapath_id=known.datapath_id,
-                    connected=name in self._connected,
-                )
-                moved = True
-            if self.chassis[name].generation != self.shares.generation(name):
-                self.chassis[name].generation = self.shares.generation(name)
-                moved = True
-        return moved
-
-    def _step(self) -> None:
-        """Look whether what waits until every switch has something can go on."""
-        if not self.shares.leads:
-            return
-        closed = [self.outlets.confirm(name, known.applied) for name, known in self.chassis.items() if known.foreign]
-        closed += [self.outlets.leave(name) for name in self.together.withdrawn(self.shares)]
-        if self.vteps.confirm(self._oldest(), self.version + 1) or any(closed):
+        if self.together.step(self.shares, self.chassis, self.outlets, self.vteps, self.version):
             self.derive(anyway=True)
-
-    def _oldest(self) -> int:
-        """The version of the overlay that every switch which is connected has, or a later one."""
-        return min((each.applied for each in self.chassis.values() if each.connected), default=-1)
+        self._complete()
 
     def _consider(self) -> None:
         """Look whether what was read may be acted on. An objection stands until an operator overrules it.
@@ -377,14 +319,8 @@ class State:
         self.changed()
 
     def plugs(self) -> Iterable[Plug]:
-        """What is plugged in: as its chassis says, or as last written down where that can't be asked."""
-        if self.declared is None:
-            return
-        for name, known in self.chassis.items():
-            if known.plugged is not None:
-                yield from known.plugged.plugs
-            else:
-                yield from (plug for plug in self._last.plugs if plug.chassis == name)
+        """What is plugged in (`places.plugs`)."""
+        return places.plugs(self.chassis, self._last)
 
     def exits_of(self, chassis: str) -> tuple[tuple[str, str], ...]:
         """(physical network, bridge) pairs that br-int of a chassis is to be connected to: those it is a gateway to."""
@@ -451,21 +387,8 @@ class State:
         return found[encap]
 
     def exits(self) -> Iterable[Exit]:
-        """The interfaces that lead to physical networks, as each chassis says, or as last written down."""
-        for name, known in self.chassis.items():
-            if known.plugged is not None:
-                yield from known.plugged.exits
-            else:
-                told = self.shares.share(name).exits
-                yield from told or (each for each in self.outlets.last if each.chassis == name)
-
-    def _stuck(self) -> dict[str, str]:
-        """The chassis whose switches can't be told anything, and why. One that is not declared is about to leave."""
-        return {
-            name: known.fault or known.error or "its switch is not connected"
-            for name, known in self.chassis.items()
-            if not known.connected or (known.plugged is None and not known.foreign)
-        }
+        """The interfaces that lead to physical networks (`places.exits`)."""
+        return places.exits(self.chassis, self.shares, self.outlets)
 
     def derive(self, anyway: bool = False) -> None:
         """The overlay anew from what is stored; tells `changed` when it is another, else `noted`."""
@@ -475,10 +398,10 @@ class State:
             self.declared.networks,
             self.declared.ports,
             self.plugs(),
-            self._held(),
+            places.held(self.overlay.bindings if self.version else None, self._last, self.shares),
             {name for name, known in self.chassis.items() if known.tried and known.fault},
             self.exits(),
-            self.outlets.known(self._stuck()),
+            self.outlets.known(places.stuck(self.chassis)),
         )
         self.neighbors.keep(bound.bindings)
         # Who looks at what switches count has to know how often.
@@ -508,19 +431,6 @@ class State:
         self.since = {b: self.since.get(b, self.version) for b in overlay.bindings}
         self.strange.keep(self.since)
         self.changed()
-
-    def _held(self) -> dict[str, list[Place]]:
-        """Where declared ports are bound by now, as `bind` takes it: we know of our chassis, and others of theirs."""
-        found: dict[str, list[tuple[bool, Place]]] = {}
-        for binding in self.overlay.bindings:
-            if binding.port is not None and self.version and self.shares.mine(binding.chassis):
-                place = (binding.chassis, binding.interface)
-                found.setdefault(binding.port, []).append((binding.standby, place))
-        for port, places in self._last.held.items():
-            for place in places:
-                if not self.version or not self.shares.mine(place[0]):
-                    found.setdefault(port, []).append((place in self._last.moving, place))
-        return {port: [place for _, place in sorted(places)] for port, places in found.items()}
 
     def _advance(self, nb_cfg: int) -> None:
         """What is declared was written, but changes nothing anywhere: who had all has all.
@@ -570,7 +480,6 @@ class State:
         """Store whether a chassis' switch is connected."""
         known = self.chassis.get(chassis)
         self.shares.reach(chassis, connected)
-        (self._connected.add if connected else self._connected.discard)(chassis)
         if known is not None and not known.foreign:
             known.connected = connected
             self.noted()

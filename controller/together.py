@@ -1,8 +1,8 @@
-"""What several controllers know of each other's progress, and what ours says of itself.
+"""What several controllers know of each other's progress, what ours takes in of others, and what it says of itself.
 
 Each counts versions of its own view of the overlay, writes down which one stands in the database, and for each other
 controller up to which of *its* versions all our switches have the flows. So all know what every switch has, and what
-must happen in order (a gateway closes before another opens) does so across controllers. Reads the state it is given.
+must happen in order (a gateway closes before another opens) does so across controllers. Pure but for memory.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from controller.chassis_state import ChassisState
+from controller.outlets import OpenOutlets
+from controller.shares import Shares
+from controller.vteps import VtepChanges
 from flows.model import Binding
-from ovsdb.shared import Controller, Told
+from ovsdb.shared import Controller, Shared, Told
+from ovsdb.snapshot import Declared, LastKnown
 
 if TYPE_CHECKING:
-    from controller.chassis_state import ChassisState
-    from controller.shares import Shares
     from controller.state import State
 
 KEPT: Final = 64
@@ -34,6 +37,8 @@ class Together:
     """Of each other process, pairs of a version of its and the first of ours that has it in."""
     _awaited: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Chassis that others withdraw: the owner, and the version of ours that does not have it any more."""
+    _taken: tuple[object, ...] = ()
+    """What was last taken in of others' (`news`)."""
 
     def take(self, shares: Shares, chassis: Mapping[str, ChassisState]) -> None:
         """Store in chassis of others what their owners tell."""
@@ -47,6 +52,20 @@ class Together:
             known.fault = share.error if share.state == "unreachable" and lives else ""
             owner = others.get(share.owner)
             known.applied = owner.applied.get(shares.instance, -1) if owner is not None else -1
+
+    def news(self, shares: Shares, chassis: Mapping[str, ChassisState], last: LastKnown, outlets: OpenOutlets) -> bool:
+        """Whether others have written down anything else that the overlay follows from; to bind anew takes long."""
+        foreign = {name for name, known in chassis.items() if known.foreign}
+        told = {name: shares.share(name) for name in foreign}
+        before = self._taken
+        self._taken = (
+            (last.plugs, last.held, last.moving, last.neighbors) if foreign else (),
+            {name: (share.exits, bool(chassis[name].fault)) for name, share in told.items()},
+            () if shares.leads else {name: shares.share(name).vteps for name in chassis},
+            outlets.published() if outlets.follows else (),
+            {name: chassis[name].connected for name in foreign} if outlets.all() else (),
+        )
+        return self._taken != before
 
     def heard(self, shares: Shares, version: int) -> None:
         """What stands in the database now of others is in this version of ours."""
@@ -76,6 +95,22 @@ class Together:
             del self._awaited[chassis]
         return done
 
+    def step(
+        self,
+        shares: Shares,
+        chassis: Mapping[str, ChassisState],
+        outlets: OpenOutlets,
+        vteps: VtepChanges,
+        version: int,
+    ) -> bool:
+        """Have what waits until every switch has something go on where they have; whether anything does."""
+        if not shares.leads:
+            return False
+        closed = [outlets.confirm(name, known.applied) for name, known in chassis.items() if known.foreign]
+        closed += [outlets.leave(name) for name in self.withdrawn(shares)]
+        oldest = min((each.applied for each in chassis.values() if each.connected), default=-1)
+        return vteps.confirm(oldest, version + 1) or any(closed)
+
     def applied(self, version: int) -> dict[str, int]:
         """Of each other process the version that all switches have that have ours of that number."""
         version = min([version, *(since - 1 for since in self.leaving.values())])
@@ -85,6 +120,34 @@ class Together:
             if done:
                 found[instance] = done[-1]
         return found
+
+
+def hand_over(shares: Shares, chassis: dict[str, ChassisState]) -> bool:
+    """Begin anew with chassis that have become ours, or another controller's; whether there are any."""
+    moved = False
+    for name, known in list(chassis.items()):
+        if known.foreign != (not shares.mine(name)):
+            chassis[name] = ChassisState(
+                foreign=not known.foreign,
+                inherited=known.foreign,
+                datapath_id=known.datapath_id,
+                connected=shares.connected(name),
+            )
+            moved = True
+        if chassis[name].generation != shares.generation(name):
+            chassis[name].generation = shares.generation(name)
+            moved = True
+    return moved
+
+
+def begin_to_lead(shared: Shared, declared: Declared, outlets: OpenOutlets, vteps: VtepChanges, version: int) -> None:
+    """Go on from where the controller that led before had come."""
+    if shared.outlets:
+        outlets.resume(shared.outlets)
+    for name in {outlet.chassis for outlet in outlets.all()} - declared.chassis.keys():
+        outlets.leave(name)
+    present = {name: share.vteps for name, share in shared.chassis.items() if share.vteps is not None}
+    vteps.resume(present, {name: row.chassis for name, row in declared.chassis.items()}, version + 1)
 
 
 def note_key(binding: Binding) -> str:

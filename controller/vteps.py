@@ -50,8 +50,10 @@ class VtepChanges:
     def resume(self, present: Mapping[str, Present], now: Mapping[str, Chassis], version: int) -> None:
         """Go on from what each chassis uses and accepts at present, where that is not what is declared.
 
-        A change that was under way begins anew where it was, in the overlay of that version, which loses nothing.
+        A change that was under way begins anew where it was, in the overlay of that version, which loses nothing. What
+        was known of others before is forgotten.
         """
+        self._of.clear()
         for name in present.keys() & now.keys():
             used, besides = present[name]
             if besides or _offers(used) != _offers(now[name].vteps):

@@ -26,8 +26,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
+from controller.flow_bytes import oxm
 from controller.packet_in import Seen, parse_arp, parse_discovery, parse_neighbor, parse_packet_in
-from controller.wire import oxm
 
 SHA = bytes.fromhex("020000000001")
 GOOD = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 
 from controller import wire
+from controller.flow_bytes import body_of
 from controller.readback import content, foreign_text, judge, told
-from controller.wire import FlowStats, body_of
+from controller.wire import FlowStats
 from flows.flow import Flow, Output, flow
 from flows.tables import CLASSIFY, FDB, Kind
 from tests.vocabulary import flows

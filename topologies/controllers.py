@@ -183,11 +183,11 @@ def _return(lab: Several, victim: str, what: str) -> str:
     if what != "stopped":
         lab.start_named(victim)
         return ""
-    before = len(lab.log_of(victim))
+    logged = lab.logged_by(victim)
     ground = Ground(lab)
     with ground.watching() as events:
         lab.signal_named(victim, signal.SIGCONT)
-        gone = processes.wait_until(lambda: "another controller's now" in lab.log_of(victim)[before:], 5)
+        gone = processes.wait_until(lambda: "another controller's now" in logged.since(), 5)
         with contextlib.suppress(RuntimeError):
             lab.await_shares(SHARES, 20)
     if any(events.values()):

@@ -16,6 +16,7 @@ from topologies import controller, processes
 from topologies.cluster import Cluster, cluster
 from topologies.controller import NAMES
 from topologies.lab import Lab
+from topologies.log_file import LogFile
 from topologies.namespaces import Background
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, Topology
 
@@ -64,8 +65,15 @@ class Several(Lab):
 
     def log_of(self, name: str) -> str:
         """What a controller has logged, over all its starts."""
-        path = controller.log(self.directory / CONTROLLER / name)
+        path = self._log(name)
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def logged_by(self, name: str) -> LogFile:
+        """What a controller logs from now on."""
+        return LogFile(self._log(name))
+
+    def _log(self, name: str) -> Path:
+        return controller.log(self.directory / CONTROLLER / name)
 
     def up_with(self, names: Sequence[str] = NAMES, patience: float = 60.0) -> None:
         """From a built lab to a working overlay with these controllers."""

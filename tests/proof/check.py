@@ -10,7 +10,10 @@ from flows.flow import Flow, Meter
 from flows.model import TUNNELS, Overlay, tunnel_to
 from flows.simulate import Journey, LoopError, OverlapError, Packet, Switch, journey
 from flows.tables import FDB, TOLD_TABLE, Kind
-from flows.truth import Declared, Fate, Received, Spot, address, declared, truth
+from flows.truth import truth
+from flows.truth.declared import Declared, Spot, declared
+from flows.truth.fate import Fate, Received
+from flows.truth.frame import address
 
 NOBODY_SEEN: Mapping[tuple[str, int], Spot] = {}
 _TUNNELS = {tunnel.ofport: tunnel for tunnel in TUNNELS}

@@ -12,7 +12,7 @@ from itertools import permutations
 
 from flows.model import TUNNELS, Binding, Overlay, is_ipv4
 from flows.simulate import Packet
-from flows.truth import ARP, BROADCAST, IPV4, IPV6, Address, address, link_local, mac_number
+from flows.truth.frame import ARP, BROADCAST, IPV4, IPV6, Address, address, link_local, mac_number
 
 Fields = dict[str, int]
 Named = tuple[str, Fields]

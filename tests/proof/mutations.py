@@ -34,7 +34,7 @@ from flows.tables import (
     Table,
 )
 from flows.text import text
-from flows.truth import ARP, IPV6, mac_number
+from flows.truth.frame import ARP, IPV6, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import STRANGER, Fields
 from tests.proof.proving import Story, told

@@ -15,8 +15,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from flows import truth
 from flows.fields import FIELDS
+from flows.truth import frame as ethernet
 from tests.proof.frames import Fields
 
 
@@ -29,17 +29,17 @@ def octets(fields: Fields) -> bytes:
             tag = Dot1AD if fields.get(tpid, 0) else Dot1Q
             frame /= tag(vlan=fields[tci] & 0xFFF, prio=fields[tci] >> 13)
     kind = fields["eth_type"]
-    if kind == truth.ARP:
+    if kind == ethernet.ARP:
         said = {"hwsrc": "arp_sha", "psrc": "arp_spa", "hwdst": "arp_tha", "pdst": "arp_tpa"}
         empty = {"arp_spa": "0.0.0.0", "arp_tpa": "0.0.0.0"}
         values = {name: text.get(field, empty.get(field, "00:00:00:00:00:00")) for name, field in said.items()}
         return bytes(frame / ARP(op=fields.get("arp_op", 0), **values))
-    if kind == truth.IPV4:
+    if kind == ethernet.IPV4:
         ip: Packet = IP(src=text.get("ip_src", "0.0.0.0"), dst=text["ip_dst"], ttl=fields["nw_ttl"])
         if fields["ip_proto"] == 1:
             return bytes(frame / ip / ICMP(type=fields["icmp_type"]))
         return bytes(frame / ip / UDP(sport=fields["udp_src"], dport=fields["udp_dst"]) / Raw(b"proof"))
-    if kind == truth.IPV6:
+    if kind == ethernet.IPV6:
         ip = IPv6(src=text.get("ipv6_src", "::"), dst=text["ipv6_dst"], hlim=fields["nw_ttl"])
         if fields["ip_proto"] == 17:
             return bytes(frame / ip / UDP(sport=fields["udp_src"], dport=fields["udp_dst"]) / Raw(b"proof"))

@@ -9,7 +9,8 @@ from itertools import count
 
 from flows.model import Binding, Overlay
 from flows.simulate import Packet
-from flows.truth import BROADCAST, Fate, address, link_local, mac_number
+from flows.truth.fate import Fate
+from flows.truth.frame import BROADCAST, address, link_local, mac_number
 from tests.proof.check import Bench
 from tests.proof.frames import (
     Fields,

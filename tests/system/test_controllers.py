@@ -69,7 +69,7 @@ def test_one_that_was_stopped_and_returns_writes_nothing(together: tuple[Several
     try:
         lab.await_owners(["amber", "cedar"], 10)
         lab.overlayctl("--wait", "port-set", "web1", "--allow", "10.0.7.1")
-        logged = len(lab.log_of("birch"))
+        logged = lab.logged_by("birch")
         with ground.watching() as events:
             lab.signal_named("birch", signal.SIGCONT)
             lab.await_shares(SHARES)
@@ -77,7 +77,7 @@ def test_one_that_was_stopped_and_returns_writes_nothing(together: tuple[Several
     finally:
         lab.signal_named("birch", signal.SIGCONT)
     assert sum(map(len, events.values())) == 0, events
-    assert "h1: another controller's now" in lab.log_of("birch")[logged:]
+    assert "h1: another controller's now" in logged.since()
     lab.overlayctl("--wait", "port-set", "web1", "--allow", "none")
 
 
@@ -135,12 +135,12 @@ def test_one_that_is_cut_off_from_the_database_alone_cannot_write(
     relay = Relay(tmp_path / "relay", servers.members[0].socket.removeprefix("unix:"))
     whole, lab.database = lab.database, relay.remote
     lab.signal_named("cedar", signal.SIGTERM)
-    logged = len(lab.log_of("cedar"))
+    logged = lab.logged_by("cedar")
     lab.start_named("cedar")
     lab.database = whole
     ground = Ground(lab)
     try:
-        ground.until(lambda: "h3: ready" in lab.log_of("cedar")[logged:], 60, "cedar's again")
+        ground.until(lambda: "h3: ready" in logged.since(), 60, "cedar's again")
         lab.await_shares(SHARES)
         before = ground.all_flows()
         relay.cut(True)

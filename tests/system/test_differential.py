@@ -1,6 +1,6 @@
 """The simulator, the encoder and the text against a real Open vSwitch: it must agree with each of them.
 
-Every flow of every topology and of random overlays is installed as `controller.wire` encodes it, then the
+Every flow of every topology and of random overlays is installed as `controller.flow_bytes` encodes it, then the
 same packets go through the simulator and through `ofproto/trace`.
 """
 
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from controller import wire
+from controller import flow_bytes, wire
 from controller.packet_in import MESSAGE_TYPE, Seen, parse_arp, parse_packet_in
 from controller.readback import content
 from flows import text
@@ -132,7 +132,7 @@ def test_what_is_read_back_is_what_was_sent(switch: DummySwitch, many: list[Flow
         switch.install(many)
     except AssertionError:  # what a switch takes is asked elsewhere
         reject()
-    sent = {one.key: content(wire.body_of(one)) for one in many}
+    sent = {one.key: content(flow_bytes.body_of(one)) for one in many}
     read = switch.read()
     assert {row.key: content(row.body) for row in read} == sent
     assert switch.openflow(b"".join(map(wire.flow_mod_delete_strict, read))) == []

@@ -22,7 +22,8 @@ from flows.compile import compile
 from flows.flow import Flow, Meter
 from flows.model import Overlay
 from flows.tables import FDB, TOLD_TABLE
-from flows.truth import BROADCAST, Fate
+from flows.truth.fate import Fate
+from flows.truth.frame import BROADCAST
 from tests.proof import tenants
 from tests.proof.check import Bench
 from tests.proof.frames import of_pair, of_port, sent, wrapped

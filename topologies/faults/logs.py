@@ -9,6 +9,7 @@ from typing import Final
 
 from topologies import controller
 from topologies.lab import Lab
+from topologies.log_file import LogFile
 from topologies.topology import CONTROLLER
 
 _OURS: Final = re.compile(r" (WARNING|ERROR|CRITICAL) |Traceback")
@@ -25,15 +26,17 @@ class Logs:
 
     def __init__(self, lab: Lab) -> None:
         home = lab.directory / CONTROLLER
-        self._files: dict[str, Path] = {"controller": controller.log(home), "overlay database": home / "overlay.log"}
+        self._files = {
+            "controller": LogFile(controller.log(home)),
+            "overlay database": LogFile(home / "overlay.log"),
+        }
         for each in lab.topology.chassis:
             for daemon in ("ovs-vswitchd", "ovsdb-server"):
-                self._files[f"{each.name} {daemon}"] = lab.directory / each.name / f"{daemon}.log"
-        self._read = {name: len(_content(path)) for name, path in self._files.items()}
+                self.follow(f"{each.name} {daemon}", lab.directory / each.name / f"{daemon}.log")
 
     def follow(self, name: str, path: Path) -> None:
         """Read one more log of Open vSwitch, from now on."""
-        self._files[name], self._read[name] = path, len(_content(path))
+        self._files[name] = LogFile(path)
 
     def loud(self, expected: str) -> list[str]:
         """Warnings and errors since then, each as `PROGRAM: TEXT`, but for those that match what is expected."""
@@ -42,13 +45,9 @@ class Logs:
 
     def _news(self, name: str) -> Iterator[str]:
         pattern = _OURS if name == "controller" else _OPEN_VSWITCH
-        for line in _content(self._files[name])[self._read[name] :].decode(errors="replace").splitlines():
+        for line in self._files[name].since().splitlines():
             if pattern.search(line) and not _SPEED.search(line) and not _AGAIN.search(line):
                 yield line
-
-
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 def _without_time(line: str) -> str:

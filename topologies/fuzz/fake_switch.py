@@ -19,8 +19,8 @@ from struct import pack
 from threading import Thread
 from typing import Final
 
+from controller.flow_bytes import oxm
 from controller.too_large import checksum
-from controller.wire import oxm
 from flows.flow import KIND_SHIFT, OWNER_COOKIE
 from flows.tables import LIMIT, Kind
 from ovsdb.provision import datapath_id

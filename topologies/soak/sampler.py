@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from topologies import controller
 from topologies.lab import Lab
+from topologies.log_file import LogFile
 from topologies.soak.figures import Sample
 from topologies.topology import CONTROLLER
 
@@ -34,11 +35,10 @@ class Sampler:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._pid, self._life = 0, -1
-        self._read = 0
+        self._log = LogFile(controller.log(self._home))
         self.samples: list[Sample] = []
 
     def __enter__(self) -> Self:
-        self._read = self._log_size()
         self._thread.start()
         return self
 
@@ -86,19 +86,10 @@ class Sampler:
 
     def _counts(self) -> dict[str, float]:
         """What the controller has last counted of its own."""
-        path = controller.log(self._home)
-        with path.open("rb") as log:
-            log.seek(self._read)
-            said = log.read()
-        whole = said.rpartition(b"\n")[0]
-        self._read += len(whole)
         last = ""
-        for found in _COUNTS.finditer(whole.decode(errors="replace")):
+        for found in _COUNTS.finditer(self._log.news()):
             last = found[1]
         return {name: float(number) for name, _, number in (word.partition("=") for word in last.split())}
-
-    def _log_size(self) -> int:
-        return controller.log(self._home).stat().st_size
 
 
 def _status(pid: int) -> str:
