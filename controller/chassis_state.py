@@ -13,10 +13,10 @@ class ChassisState:
     """What is known of one chassis, beside its declaration.
 
     `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault` why it can't
-    be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and
-    `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
-    another controller has it, and tells what is known; `inherited`: another one had it, and what that wrote down stands
-    in until it is read. `generation` is that of its owner.
+    be read now: until one of the two, what was last written down stands in. `applied` is the overlay's version that its
+    switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the sequence numbers up to which its flows
+    and its database are as declared. `foreign`: another controller has it, and tells what is known. `generation` is
+    that of its owner.
     """
 
     plugged: Plugged | None = None
@@ -32,8 +32,12 @@ class ChassisState:
     datapath_id: str = ""
     turned_away: str = ""
     foreign: bool = False
-    inherited: bool = False
     generation: int = 0
+
+    @property
+    def heard(self) -> bool:
+        """Whether its database was read, or can't be."""
+        return self.plugged is not None or self.tried
 
     @property
     def mark(self) -> Mark | None:

@@ -104,6 +104,11 @@ class Shares:
         """Of which generation we are its owner."""
         return self.share(chassis).generation
 
+    def heard(self, chassis: str) -> bool:
+        """Whether its owner has told what is plugged in there, since it has the chassis, or that it can't be asked."""
+        share = self.share(chassis)
+        return 0 < share.generation <= share.heard
+
     def noted(self, binding: str) -> str:
         """What another controller has seen of a binding of ours, '' for nothing."""
         for name, row in sorted(self.others().items()):

@@ -50,8 +50,9 @@ class State:
     `shares` says which chassis are ours; of the others what is known is what their owners wrote down, and `together`
     is how far they have come.
 
-    `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
-    still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
+    `complete` is true while every chassis was heard or can't be reached, by us or by the controller that has it. While
+    one that was just declared, or taken over, may still tell of ports, a switch that has flows to them knows more than
+    we do, and is left alone.
     """
 
     changed: Callable[[], None]
@@ -179,7 +180,6 @@ class State:
             if known.foreign != (not self.shares.mine(name)):
                 self.chassis[name] = ChassisState(
                     foreign=not known.foreign,
-                    inherited=known.foreign,
                     datapath_id=known.datapath_id,
                     connected=name in self._connected,
                 )
@@ -307,9 +307,9 @@ class State:
         self._complete()
 
     def _complete(self) -> None:
+        # Of one that has just changed hands not everything was written down: who had it may have had no time for that.
         heard = self.declared is not None and all(
-            known.plugged is not None or known.tried or known.foreign or known.inherited
-            for known in self.chassis.values()
+            self.shares.heard(name) if known.foreign else known.heard for name, known in self.chassis.items()
         )
         if heard == self.complete:
             return

@@ -120,4 +120,6 @@ def tell(state: State, now: float) -> Told | None:
         {name: known.plugged.exits for name, known in ours.items() if known.plugged is not None},
         {name: known.connected for name, known in ours.items()},
         frozenset(shares.live()) - {shares.name},
+        frozenset(name for name, known in ours.items() if known.heard),
+        {name: str(known.mark) for name, known in ours.items() if known.mark is not None},
     )
