@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
+from ovsdb.marks import LAST
 from ovsdb.shared import Controller, Share, Shared
 
 BEAT_S: Final = 0.5
@@ -140,7 +141,8 @@ class Shares:
         It remembers what the database has forgotten, if that is an older copy; or the database will tell us soon that
         another controller has it.
         """
-        self._outrun[chassis] = generation
+        if generation <= LAST:  # who says that it has seen more is not to be followed there, and has nobody to blame
+            self._outrun[chassis] = generation
 
     def beat(self, now: float) -> int:
         """The beat to write at that time: one more where it is time for it."""
