@@ -58,6 +58,6 @@ class ChassisState:
         """What is wrong with it, in words; '' when nothing is."""
         parts = [self.fault] if self.fault else []
         parts += [*self.problems, *self.refused]
-        if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
+        if not self.fault and not self.connected and self.plugged is not None:
             parts.append(self.turned_away or self.plugged.channel)
-        return "; ".join(parts)
+        return "; ".join(filter(None, parts))
