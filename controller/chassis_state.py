@@ -15,12 +15,11 @@ class ChassisState:
     """What is known of one chassis, beside its declaration.
 
     `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault` why it can't
-    be read now. `applied` is the overlay's version that its switch has confirmed, -1 for none; `cur_cfg` and
-    `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
-    another controller has it, and tells what is known; `inherited`: another one had it, and what that wrote down stands
-    in until it is read. `generation` is that of its owner.
-    `impostor`: why a connection in its name was refused last, and when, in seconds of a clock that only rises. `silent`
-    are the encaps and VTEPs from which nothing arrives, and whose they are.
+    be read now: until one of the two, what was last written down stands in. `applied` is the overlay's version that its
+    switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the sequence numbers up to which its flows
+    and its database are as declared. `foreign`: another controller has it, and tells what is known. `generation` is
+    that of its owner. `impostor`: why a connection in its name was refused last, and when, in seconds of a clock that
+    only rises. `silent` are the encaps and VTEPs from which nothing arrives, and whose they are.
     """
 
     plugged: Plugged | None = None
@@ -36,9 +35,13 @@ class ChassisState:
     datapath_id: str = ""
     impostor: tuple[str, float] | None = None
     foreign: bool = False
-    inherited: bool = False
     generation: int = 0
     silent: Mapping[tuple[Encap, str], str] = field(default_factory=dict)
+
+    @property
+    def heard(self) -> bool:
+        """Whether its database was read, or can't be."""
+        return self.plugged is not None or self.tried
 
     @property
     def mark(self) -> Mark | None:
@@ -59,6 +62,6 @@ class ChassisState:
         """What is wrong with it, in words; '' when nothing is."""
         parts = [self.fault] if self.fault else []
         parts += [*self.problems, *self.refused]
-        if not self.fault and not self.connected and self.plugged is not None and self.plugged.channel:
+        if not self.fault and not self.connected and self.plugged is not None:
             parts.append(self.impostor[0] if self.impostor is not None else self.plugged.channel)
-        return "; ".join(parts)
+        return "; ".join(filter(None, parts))

@@ -147,6 +147,8 @@ def _networks(state: State) -> dict[str, NetworkStatus]:
         )
         carries = least.mtu if least is not None else None
         found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
+    for name, fault in state.read.network_faults.items() if state.read is not None else ():
+        found.setdefault(name, NetworkStatus(None, fault))  # one that is left out
     return found
 
 

@@ -303,8 +303,10 @@ class ChassisSession:
         plugged = snapshot.plugged(session.idl, name)
         mark = marks.parse(plugged.mark)
         taken = self._taken(mark)
-        if taken or state.declared is None or not state.declared.database_id:
-            self._tell((taken,) if taken else ())
+        if state.declared is None or not state.declared.database_id:
+            return  # whose it is can't be told yet, so nothing is known of it
+        if taken:
+            self._tell((taken,))
             state.plug(name, Plugged(ours=False), self._problems)
             return
         if marks.generation(plugged.owner) > state.shares.generation(name):

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
+from ovsdb.marks import LAST
 from ovsdb.shared import Controller, Share, Shared
 
 BEAT_S: Final = 0.5
@@ -104,6 +105,11 @@ class Shares:
         """Of which generation we are its owner."""
         return self.share(chassis).generation
 
+    def heard(self, chassis: str) -> bool:
+        """Whether its owner has told what is plugged in there, since it has the chassis, or that it can't be asked."""
+        share = self.share(chassis)
+        return 0 < share.generation <= share.heard
+
     def noted(self, binding: str) -> str:
         """What another controller has seen of a binding of ours, '' for nothing."""
         for name, row in sorted(self.others().items()):
@@ -139,7 +145,8 @@ class Shares:
         It remembers what the database has forgotten, if that is an older copy; or the database will tell us soon that
         another controller has it.
         """
-        self._outrun[chassis] = generation
+        if generation <= LAST:  # who says that it has seen more is not to be followed there, and has nobody to blame
+            self._outrun[chassis] = generation
 
     def beat(self, now: float) -> int:
         """The beat to write at that time: one more where it is time for it."""

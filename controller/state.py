@@ -25,11 +25,11 @@ from flows.bind import Exit, Place, bind
 from flows.flow import Action
 from flows.model import Binding, Chassis, Encap, Overlay, Plug
 from flows.mtu import Carried, carried, network_mtu
-from ovsdb.marks import Mark
+from ovsdb.marks import Mark, parse
 from ovsdb.shared import Shared
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import Drop, Pending, Status
-from ovsdb.trust import objection
+from ovsdb.trust import Missing, missing, missing_at_start, objection
 
 LOG = logging.getLogger("overlay.state")
 DOUBTED = 2
@@ -41,9 +41,10 @@ class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
     `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it was;
-    while that is in doubt `doubts` is since which beat of ours. `current`: the overlay database can be read now; while
-    it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared. `read` is
-    what the overlay database says, whether it is acted on or not; `problems` is what is wrong with a plug, by its
+    while that is in doubt `doubts` is since which beat of ours, and `stood` whether it stands in the database by now.
+    `lost` is what has vanished from there, and nobody deleted it. `current`: the overlay database can be read now;
+    while it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared. `read`
+    is what the overlay database says, whether it is acted on or not; `problems` is what is wrong with a plug, by its
     place, and `network_problems` why a network is not connected to its physical one; `since` the version at which each
     binding came, and `drops` each chassis' latest answer to a request for counters. `controller.report` says all that
     in the overlay database's words.
@@ -51,8 +52,9 @@ class State:
     `shares` says which chassis are ours; of the others what is known is what their owners wrote down, and `together`
     is how far they have come.
 
-    `complete` is true while every chassis was heard or can't be reached. While one that was just declared may
-    still tell of ports, a switch that has flows to them knows more than we do, and is left alone.
+    `complete` is true while every chassis was heard or can't be reached, by us or by the controller that has it. While
+    one that was just declared, or taken over, may still tell of ports, a switch that has flows to them knows more than
+    we do, and is left alone.
     """
 
     changed: Callable[[], None]
@@ -65,6 +67,8 @@ class State:
     complete: bool = False
     alarm: str = ""
     doubts: int | None = None
+    stood: bool = False
+    lost: frozenset[Missing] = frozenset()
     current: bool = True
     pending: dict[str, Pending] = field(default_factory=dict)
     read: Declared | None = None
@@ -113,7 +117,9 @@ class State:
             self.neighbors.set_age(declared.neighbor_age or NEIGHBOR_AGE)
             self.neighbors.restore(last.neighbors, last.seen)
             self.outlets.remember(last.outlets)
+            self.lost = missing_at_start(declared, last, self.marks())
         elif declared == self.declared and not self.alarm:
+            self.read = self.declared
             return
         alarmed = self.alarm
         self._consider()
@@ -154,11 +160,15 @@ class State:
         if self.read is None or not self.current:
             return
         certain = self.alarm if self.doubts is None else ""
+        if self.stood and not self.read.alarm:
+            certain = ""  # who leads has taken it out: it was overruled, of which we may have seen only this
+        self.stood = bool(self.read.alarm)
         alarm, doubts = certain or self.read.alarm, None
         if self.read.accepted:
             alarm = ""
         elif not alarm:
-            alarm = objection(self.read, self.declared, self.marks())
+            lost = self._missing(self.read)
+            alarm = objection(self.read, self.declared, self.marks(), lost)
             doubts = self._doubt(alarm)
         if alarm and doubts is None and not certain:
             LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
@@ -182,15 +192,22 @@ class State:
         since = self.shares.beats if self.doubts is None else self.doubts
         return since if self.shares.beats < since + DOUBTED else None
 
+    def _missing(self, now: Declared) -> frozenset[Missing]:
+        return missing(self.lost, now, self.declared, self.overlay.bindings) if self.declared is not None else self.lost
+
     def marks(self) -> dict[str, Mark]:
         """What each chassis has last seen of the overlay database."""
-        return {name: mark for name, known in self.chassis.items() if (mark := known.mark) is not None}
+        shared = self.shares.shared
+        written = {name: parse(share.seen) for name, share in shared.chassis.items()} if shared is not None else {}
+        found = written | {name: known.mark for name, known in self.chassis.items() if known.mark is not None}
+        return {name: mark for name, mark in found.items() if mark is not None}
 
     def _accept(self, declared: Declared, anew: bool) -> None:
         """Act on it; `anew` tells `changed` even when nothing did."""
         before = self.declared
         # A deletion is told to every chassis at once (ovsdb.marks).
         other_rows = anew or before is None or (declared.chassis, declared.epoch) != (before.chassis, before.epoch)
+        self.lost = self._missing(declared)
         self.declared = declared
         if before is not None:
             was, now = ({name: row.chassis for name, row in each.chassis.items()} for each in (before, declared))
@@ -249,9 +266,9 @@ class State:
         self._complete()
 
     def _complete(self) -> None:
+        # Of one that has just changed hands not everything was written down: who had it may have had no time for that.
         heard = self.declared is not None and all(
-            known.plugged is not None or known.tried or known.foreign or known.inherited
-            for known in self.chassis.values()
+            self.shares.heard(name) if known.foreign else known.heard for name, known in self.chassis.items()
         )
         if heard == self.complete:
             return

@@ -129,7 +129,6 @@ def hand_over(shares: Shares, chassis: dict[str, ChassisState]) -> bool:
         if known.foreign != (not shares.mine(name)):
             chassis[name] = ChassisState(
                 foreign=not known.foreign,
-                inherited=known.foreign,
                 datapath_id=known.datapath_id,
                 connected=shares.connected(name),
             )
@@ -183,4 +182,6 @@ def tell(state: State, now: float) -> Told | None:
         {name: known.plugged.exits for name, known in ours.items() if known.plugged is not None},
         {name: known.connected for name, known in ours.items()},
         frozenset(shares.live()) - {shares.name},
+        frozenset(name for name, known in ours.items() if known.heard),
+        {name: str(known.mark) for name, known in ours.items() if known.mark is not None},
     )

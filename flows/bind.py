@@ -85,11 +85,7 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
     bindings: list[Binding] = []
     problems: dict[Place, str] = {}
     places = _places(ordered, held, away)
-    taken = _Taken(
-        {(port.network, mac) for port in ports.values() for mac in port.macs},
-        {(port.network, ip): port.name for port in ports.values() for ip in port.ips},
-        {},
-    )
+    taken = _taken(ports)
     by_vni = {network.vni: network for network in networks.values()}
     children: dict[str, list[Port]] = defaultdict(list)
     for port in ports.values():
@@ -106,9 +102,10 @@ def bind(  # noqa: PLR0917 - what there is, and what there was
                 continue  # it will have a number in a moment
             if plug.iface_id is not None:
                 binding = _declared(plug, networks, ports, places)
+                binding = _sole(binding, taken, wrong)
                 bindings.append(binding)
                 wrong += _moving(binding, places)
-                bindings += _behind(binding, children[plug.iface_id], networks, wrong)
+                bindings += _behind(binding, children[plug.iface_id], networks, taken, wrong)
                 if plug.trunk is not None:
                     wrong.append("overlay-trunk is ignored beside iface-id; overlayctl port-add NAME --parent PORT")
             elif plug.vni is None and plug.trunk is None:
@@ -149,11 +146,42 @@ def _once(bindings: Iterable[Binding], wrong: list[str]) -> Iterator[Binding]:
 
 @dataclass(frozen=True)
 class _Taken:
-    """The (network, MAC) and (network, IP) of declared ports, and what undeclared ones said first."""
+    """The (network, MAC) and (network, IP) of declared ports, and what undeclared ones said first.
+
+    `owners` has whose MAC it is, where a port has it as its own. Of two the database lets in neither; if one comes in
+    all the same, the port whose name comes first has what both have.
+    """
 
     macs: set[tuple[str, str]]
+    owners: Mapping[tuple[str, str], str]
     ips: Mapping[tuple[str, str], str]
     attached: dict[tuple[str, str], Place]
+
+
+def _taken(ports: Mapping[str, Port]) -> _Taken:
+    owners: dict[tuple[str, str], str] = {}
+    ips: dict[tuple[str, str], str] = {}
+    for name in sorted(ports):
+        port = ports[name]
+        owners.setdefault((port.network, port.mac), name)
+        for ip in port.ips:
+            ips.setdefault((port.network, ip), name)
+    return _Taken({(port.network, mac) for port in ports.values() for mac in port.macs}, owners, ips, {})
+
+
+def _sole(binding: Binding, taken: _Taken, wrong: list[str]) -> Binding:
+    """The binding without addresses that are another port's, which is added to `wrong`; ValueError for such a MAC."""
+    network, name = binding.network, binding.port or ""
+    owner = taken.owners.get((network, binding.mac or ""), name)
+    if owner != name:
+        raise ValueError(f"MAC {binding.mac} is that of port '{owner}' too; overlayctl port-set {name} --mac MAC")
+    lost = [ip for ip in binding.ips if taken.ips.get((network, ip), name) != name]
+    if not lost:
+        return binding
+    for ip in lost:
+        what = f"address {ip} is that of port '{taken.ips[network, ip]}' too, which has it"
+        wrong.append(f"{what}; overlayctl port-set {name} --ip IP")
+    return replace(binding, ips=tuple(ip for ip in binding.ips if ip not in lost))
 
 
 def _places(
@@ -242,7 +270,7 @@ def is_moving_there(problem: str) -> bool:
 
 
 def _behind(
-    parent: Binding, children: Sequence[Port], networks: Mapping[str, Network], wrong: list[str]
+    parent: Binding, children: Sequence[Port], networks: Mapping[str, Network], taken: _Taken, wrong: list[str]
 ) -> Iterator[Binding]:
     """The bindings of the ports behind a trunk port; what is wrong with one is added to `wrong`."""
     for port in sorted(children, key=lambda port: port.tag):
@@ -250,7 +278,10 @@ def _behind(
             wrong.append(f"port '{port.name}' is in network '{port.network}', which is not declared")
         elif port.enabled:
             at = _binding(port, parent.chassis, parent.interface, parent.ofport, standby=parent.standby)
-            yield replace(at, flood_rate=parent.flood_rate)  # one interface has one meter
+            try:
+                yield _sole(replace(at, flood_rate=parent.flood_rate), taken, wrong)  # one interface has one meter
+            except ValueError as error:
+                wrong.append(str(error))
 
 
 _TRUNK = re.compile(r"\s*([0-9]{1,4})\s*=\s*([0-9]+)\s*")

@@ -26,6 +26,9 @@ OWNER: Final = "overlay-owner"
 OURS: Final = (KEY, CHASSIS, NETWORK, PORT, OWNER)
 """What the keys of external_ids begin with that are written here."""
 
+LAST: Final = 1 << 53
+"""No count gets so far, and every database can still count on from there: what is beyond was made up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -63,15 +66,22 @@ def mark_of(declared: Declared) -> Mark:
 def parse(written: str | None) -> Mark | None:
     """The mark that was written, None for none or for what nobody of ours wrote."""
     parts = (written or "").split(" ")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts[1:]):
+    numbers = [_number(part) for part in parts[1:]]
+    if len(parts) != 3 or numbers[0] is None or numbers[1] is None:
         return None
-    return Mark(parts[0], int(parts[1]), int(parts[2]))
+    return Mark(parts[0], numbers[0], numbers[1])
 
 
 def generation(written: str | None) -> int:
     """The generation of the controller that wrote this as `OWNER`, 0 for none."""
-    number = (written or "").partition(" ")[0]
-    return int(number) if number.isascii() and number.isdigit() else 0
+    return _number((written or "").partition(" ")[0]) or 0
+
+
+def _number(written: str) -> int | None:
+    """A count that somebody of ours may have written; None for what no database could count beyond."""
+    if not (written.isascii() and written.isdigit() and len(written) <= len(str(LAST))):
+        return None
+    return number if (number := int(written)) <= LAST else None
 
 
 def memory(declared: Declared, chassis: str, bindings: Iterable[Binding]) -> dict[str, str]:

@@ -14,7 +14,7 @@ COLUMNS: Final = {
     "Chassis": frozenset(
         (
             *("state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "silent", "impostor", "drops_read"),
-            *("owner", "generation", "connected", "present", "exits"),
+            *("owner", "generation", "heard", "seen", "connected", "present", "exits"),
         )
     ),
     "Connection": frozenset({"is_connected", "status"}),

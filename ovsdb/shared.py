@@ -34,7 +34,11 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A chassis as its owner tells of it; `vteps` are (in use, accepted besides), None while nothing stands there."""
+    """A chassis as its owner tells of it; `vteps` are (in use, accepted besides), None while nothing stands there.
+
+    `heard` is the generation of the owner that has read the chassis' database, or tried in vain; `seen` the state of
+    the overlay database that the chassis has last seen.
+    """
 
     owner: str = ""
     generation: int = 0
@@ -43,6 +47,8 @@ class Share:
     error: str = ""
     exits: tuple[Exit, ...] = ()
     vteps: tuple[tuple[Vtep, ...], tuple[Vtep, ...]] | None = None
+    heard: int = 0
+    seen: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Told:
     """What one controller, of that name, has to say of itself and of all.
 
     `claims` are the chassis that it takes, or has already, each with a generation that is higher than before. `leads`:
-    it decides for all, `present` and `outlets`; `takes_lead`: it is about to. `others` are those that live.
+    it decides for all, `present` and `outlets`; `takes_lead`: it is about to. `others` are those that live. `heard` are
+    its chassis that it has read, or tried to read in vain, and `seen` what they have seen of the overlay database.
     """
 
     name: str
@@ -73,6 +80,8 @@ class Told:
     exits: Mapping[str, tuple[Exit, ...]] = field(default_factory=dict)
     connected: Mapping[str, bool] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
+    heard: frozenset[str] = frozenset()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 class NameTakenError(RuntimeError):
@@ -125,6 +134,8 @@ def _share(row: Any) -> Share:
         row.error,
         tuple(exits),
         _vteps(row.present),
+        row.heard,
+        row.seen,
     )
 
 
@@ -154,16 +165,7 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) 
             row.verify("leader")
             row.leader = told.name
     for row in idl.tables["Chassis"].rows.values():
-        if row.name in told.claims and row.generation < told.claims[row.name]:
-            for column in ("owner", "generation"):
-                row.verify(column)
-            row.owner, row.generation = told.name, told.claims[row.name]
-        if told.leads and row.name in told.present:
-            _set(row, "present", _text(told.present[row.name]))
-        if row.name in told.exits:
-            _set(row, "exits", {each.physical: f"{each.interface} {each.ofport}" for each in told.exits[row.name]})
-        if row.name in told.connected:
-            _set(row, "connected", told.connected[row.name])
+        _write_chassis(row, told)
     if told.leads:
         for row in idl.tables["Controller"].rows.values():
             _set(row, "lives", row.name == told.name or row.name in told.others)
@@ -173,6 +175,23 @@ def write(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) 
             of.setdefault(outlet.network, {})[key] = "open" if open_ else "closing"
         for row in idl.tables["Network"].rows.values():
             _set(row, "outlets", of.get(row.name, {}))
+
+
+def _write_chassis(row: Any, told: Told) -> None:
+    if row.name in told.claims and row.generation < told.claims[row.name]:
+        for column in ("owner", "generation"):
+            row.verify(column)
+        row.owner, row.generation = told.name, told.claims[row.name]
+    if told.leads and row.name in told.present:
+        _set(row, "present", _text(told.present[row.name]))
+    if row.name in told.exits:
+        _set(row, "exits", {each.physical: f"{each.interface} {each.ofport}" for each in told.exits[row.name]})
+    if row.name in told.connected:
+        _set(row, "connected", told.connected[row.name])
+    if row.name in told.seen:
+        _set(row, "seen", told.seen[row.name])
+    if row.name in told.heard and row.owner == told.name:
+        _set(row, "heard", row.generation)
 
 
 def _write_own(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) -> None:
@@ -204,9 +223,12 @@ def fence(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) 
     decides = False
     for row in list(transaction._txn_rows.values()):
         table = row._table.name
-        if table == "Chassis" and row._changes is not None and row._changes.keys() <= _DECIDED | _CLAIMED:
-            decides |= bool(row._changes.keys() & _DECIDED)
-        elif table in ("Binding", "Neighbor", "Drop", "Chassis"):
+        changes = frozenset(row._changes or ())
+        if table == "Chassis":
+            decides |= bool(changes & _DECIDED)
+        if table == "Chassis" and changes <= _DECIDED | (_CLAIMED if "generation" in changes else frozenset()):
+            continue  # who takes it has made sure of the owner already
+        if table in ("Binding", "Neighbor", "Drop", "Chassis"):
             chassis = rows.get(_value(row, "name" if table == "Chassis" else "chassis"))
             if chassis is not None:
                 if chassis._data["owner"].as_scalar() != told.name:
@@ -220,7 +242,7 @@ def fence(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, told: Told) 
 
 
 _DECIDED: Final = frozenset({"present"})
-_CLAIMED: Final = frozenset({"owner", "generation"})
+_CLAIMED: Final = frozenset({"owner", "generation", "heard"})
 """Columns of a chassis that the one that leads writes, and that whoever takes it does."""
 
 

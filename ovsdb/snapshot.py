@@ -260,8 +260,13 @@ def _networks(rows: Iterable[Any], chassis: Mapping[str, ChassisRow]) -> tuple[d
     networks: dict[str, Network] = {}
     faults: dict[str, str] = {}
     taken: dict[tuple[str, int], str] = {}
+    vnis: dict[int, str] = {}
     for row in sorted(rows, key=lambda row: str(row.name)):
         wrong: list[str] = []
+        if vnis.setdefault(row.vni, row.name) != row.name:  # which the database refuses, if its schema is ours
+            first = f"VNI {row.vni} is that of network '{vnis[row.vni]}' too, which has it"
+            faults[row.name] = f"it is left out: {first}; overlayctl net-set {row.name} --vni VNI"
+            continue
         networks[row.name] = Network(
             row.name,
             row.tenant.name,

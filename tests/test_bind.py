@@ -94,6 +94,29 @@ def where(bindings: Iterable[Binding]) -> list[tuple[str, bool]]:
     return [(binding.chassis, binding.standby) for binding in bindings]
 
 
+def test_of_two_ports_with_one_mac_or_address_the_first_by_name_has_it_wherever_they_are() -> None:
+    """No index lets that in; a database without them may. Nobody gets anybody's packets by coming later, or earlier."""
+    twins = {
+        "a": Port("a", "red", "02:00:00:00:00:0a", ("10.0.0.10",)),
+        "b": Port("b", "red", "02:00:00:00:00:0a", ("10.0.0.11",)),
+        "c": Port("c", "red", "02:00:00:00:00:0c", ("10.0.0.10", "10.0.0.12")),
+        "d": Port("d", "blue", "02:00:00:00:00:0a", ("10.0.0.10",)),
+    }
+    for order in (sorted(twins), sorted(twins, reverse=True)):
+        ports = {name: twins[name] for name in order}
+        plugs = [Plug(f"h{9 - number}", name, number, iface_id=name) for number, name in enumerate(sorted(twins), 1)]
+        bound = bind(NETWORKS, ports, plugs, {})
+        assert {b.port: b.ips for b in bound.bindings} == {
+            "a": ("10.0.0.10",),
+            "c": ("10.0.0.12",),
+            "d": ("10.0.0.10",),
+        }
+        assert bound.problems == {
+            ("h7", "b"): "MAC 02:00:00:00:00:0a is that of port 'a' too; overlayctl port-set b --mac MAC",
+            ("h6", "c"): "address 10.0.0.10 is that of port 'a' too, which has it; overlayctl port-set c --ip IP",
+        }
+
+
 def test_a_port_that_is_plugged_in_on_two_chassis_is_moving() -> None:
     """Both places have it, and both are told; which of them had it before is remembered."""
     claims = [Plug("h1", "a", 1, iface_id="web1"), Plug("h2", "b", 1, iface_id="web1")]

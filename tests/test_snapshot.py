@@ -15,6 +15,7 @@ from flows.model import Chassis, Encap, Gateway, May, Network, Pair, Port, Unkno
 from ovsdb import document, rpc, snapshot
 from ovsdb.session import Session
 from tests.overlay_database import needs_ovsdb, serving
+from topologies.cluster import run_tool
 
 pytestmark = needs_ovsdb
 
@@ -244,6 +245,29 @@ def test_a_port_that_can_not_be_behind_its_parent_is_left_out_alone(
         "port 'p37': it has a tag and no parent",
         "port 'p39': allowed pair '10.0.0.1/24': 10.0.0.1/24 has host bits set",
     ]
+
+
+def test_of_two_networks_with_one_vni_one_is_left_out(tmp_path: Path) -> None:
+    """A server whose schema has no indexes takes them; two tenants would be one."""
+    bare = document.schema()
+    for table in bare["tables"].values():
+        table.pop("indexes", None)
+    (tmp_path / "bare").write_text(json.dumps(bare))
+    run_tool("create", tmp_path / "test.db", tmp_path / "bare")
+    with serving(tmp_path) as remote, rpc.connect(remote) as database:
+        session = Session(remote, document.schema())
+        tenants = [insert("Tenant", number, name=f"t{number}") for number in (2, 3)]
+        networks = [
+            insert("Network", 10 + number, name=name, tenant=["uuid", uuid(number)], vni=100, encap="vxlan")
+            for number, name in ((2, "red"), (3, "blue"))
+        ]
+        database.transact([*tenants, *networks, {"op": "insert", "table": "Overlay_Global", "row": {"nb_cfg": 7}}])
+        catch_up(session, 7)
+        found = snapshot.declared(session.idl)
+        session.close()
+    assert list(found.networks) == ["blue"]
+    first = "VNI 100 is that of network 'blue' too, which has it"
+    assert found.network_faults == {"red": f"it is left out: {first}; overlayctl net-set red --vni VNI"}
 
 
 def test_a_way_out_that_is_none_is_left_out_alone(

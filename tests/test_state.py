@@ -348,6 +348,10 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
 
 def test_a_switch_that_was_turned_away_is_told_also_while_the_right_one_is_there() -> None:
     state = store()
+    state.plug("h1", Plugged(), ())
+    assert state.status().chassis["h1"].error == ""
+    state.turn_away("h1", "the database may say that it is connected, where nobody is left to say otherwise", 0)
+    assert state.status().chassis["h1"].error.startswith("the database may say")
     state.plug("h1", Plugged(channel="OpenFlow to tcp:198.51.100.254:6653: connection closed"), ())
     state.turn_away("h1", "OpenFlow from 203.0.113.9 was refused: ...", 0)
     assert state.status().chassis["h1"].error == "OpenFlow from 203.0.113.9 was refused: ..."

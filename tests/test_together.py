@@ -67,6 +67,8 @@ class World:
             state = status.chassis[name]
             hosts[name] = replace(hosts[name], connected=told.connected[name], state=state.state, error=state.error)
             hosts[name] = replace(hosts[name], exits=told.exits.get(name, hosts[name].exits))
+            if name in told.heard:
+                hosts[name] = replace(hosts[name], heard=hosts[name].generation)
         if told.leads and self.shared.leader == told.name:
             for name, chassis in told.present.items():
                 hosts[name] = replace(hosts[name], vteps=(chassis.vteps, chassis.besides))
@@ -159,6 +161,44 @@ def test_who_had_a_port_first_has_it_for_all() -> None:
     rest(world, nodes)
     for node in nodes.values():
         assert [(b.chassis, b.standby) for b in node.state.overlay.bindings] == [("h1", False)]
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=3, max_size=12))
+@settings(deadline=None, max_examples=50)
+def test_nobody_changes_flows_who_does_not_know_every_port(turns: list[str]) -> None:
+    """A database that was made anew of what chassis remember: nothing stands there of what is plugged in."""
+    world = World()
+    for number, host in enumerate(HOSTS, 1):
+        world.plugs[host, f"vm{number}"] = Plug(host, f"vm{number}", number, iface_id=f"web{number}")
+    nodes = {name: Node(name, world) for name in NAMES}
+    for name in (*turns, *NAMES * 20):
+        nodes[name].turn()
+        for node in nodes.values():
+            assert not node.state.complete or len(node.state.overlay.bindings) == len(HOSTS), (name, node.state)
+    assert all(node.state.complete for node in nodes.values())
+
+
+def test_who_takes_a_chassis_over_waits_for_what_nobody_could_write_down() -> None:
+    """A port came while the database took no writes, and then its owner died: it is on all switches."""
+    world = World()
+    nodes = {name: Node(name, world) for name in ("amber", "birch")}
+    rest(world, nodes)
+    victim = world.shared.chassis["h1"].owner
+    other = nodes["birch" if victim == "amber" else "amber"]
+    world.plugs["h1", "vm1"] = Plug("h1", "vm1", 1, iface_id="web1")
+    silent = False
+    for _ in range(20 * MISSED):
+        state = other.state
+        world.now += 0.2
+        state.declare(world.declared, world.last(), world.shared, world.now)
+        if state.shares.mine("h1") and not silent:
+            assert state.chassis["h1"].plugged is None
+            assert not state.complete, "it has not asked h1 yet"
+            silent = True
+        other.turn()
+    assert silent, "it has taken h1"
+    assert other.state.complete
+    assert [binding.port for binding in other.state.overlay.bindings] == ["web1"]
 
 
 @given(st.lists(st.sampled_from(NAMES), max_size=60))

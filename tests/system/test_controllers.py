@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.rogue import claim
+from tests.system.steps import eventually, shown
 from topologies import three_chassis
 from topologies.cluster import Cluster
 from topologies.controller import NAMES
 from topologies.faults.ground import Ground
 from topologies.faults.traffic import Sending, guest_of
-from topologies.several import SHARES, Several, several
+from topologies.several import FIRST_PORT, SHARES, Several, several
 from topologies.wiring import underlay_nic, vtep_bridge
 
 TALKING = three_chassis.DECLARED
@@ -233,3 +236,64 @@ def known(lab: Several) -> list[str]:
         )
         for name in SHARES
     ]
+
+
+def test_a_switch_that_says_to_be_another_is_refused_by_all(together: tuple[Several, Cluster]) -> None:
+    """By its owner, and by those that have it only to take it over."""
+    lab, _ = together
+    ground = Ground(lab)
+    ground.settle()
+    with lab.pinging("web1", "web2") as pings, ground.watching() as events:
+        for number in range(len(NAMES)):
+            assert not claim(lab, "h2", "h1", FIRST_PORT + number), "from another chassis' address"
+            assert not claim(lab, "h1", "h1", FIRST_PORT + number), "beside the true one"
+        ground.settle()
+    assert pings().lost == 0
+    assert sum(map(len, events.values())) == 0, events
+    assert lab.owners() == SHARES
+    for name in NAMES:
+        assert "198.51.100.2 is no address of chassis 'h1'" in lab.log_of(name)
+        assert "chassis 'h1' is connected already" in lab.log_of(name)
+
+
+def test_an_older_copy_stops_all_and_one_command_has_all_go_on(
+    together: tuple[Several, Cluster], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its networks, its owners and their generations are those of before; one controller dies and begins meanwhile."""
+    lab, servers = together
+    ground = Ground(lab)
+    file = tmp_path / "backup"
+    lab.overlayctl("backup", str(file))
+    lab.overlayctl("--wait", "port-set", "web1", "--allow", "10.0.7.1")
+    lab.overlayctl(
+        "--wait", "net-add", "late", "--tenant", "late", "--vni", "4711", "--", "port-add", "x", "--net", "late"
+    )
+    lab.overlayctl("--wait", "port-del", "x")
+    ground.settle()
+    before = ground.all_flows()
+    logged = {name: len(lab.log_of(name)) for name in NAMES}
+    with lab.pinging("web1", "web2") as pings, ground.watching() as events:
+        began = time.monotonic()
+        with file.open() as backed:
+            argv = ["ovsdb-client", "restore", servers.leader().socket, "Overlay"]
+            subprocess.run(argv, stdin=backed, check=True)
+        eventually(lambda: "an older copy" in shown(lab)["alarm"], 15)
+        took = time.monotonic() - began
+        for name in NAMES:
+            eventually(lambda name=name: "an older copy" in lab.log_of(name)[logged[name] :], 10, name)
+        lab.signal_named("amber", signal.SIGKILL)
+        lab.await_owners(["birch", "cedar"], 20)
+        lab.start_named("amber")
+        time.sleep(8)
+        assert "an older copy" in shown(lab)["alarm"]
+    assert pings().lost == 0
+    assert sum(map(len, events.values())) == 0, events
+    assert ground.all_flows() == before
+    lab.overlayctl("--wait", "--timeout", "60", "db-accept", timeout=70)
+    lab.await_shares(SHARES)
+    time.sleep(2)
+    assert shown(lab)["alarm"] == "", "once is enough"
+    assert lab.ping("web1", "web3").lost == 0
+    assert ground.all_flows() != before, "what came after the copy is gone"
+    with capsys.disabled():
+        print(f"\n  three controllers object to an older copy after {took:.2f} s")

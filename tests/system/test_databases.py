@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
+from ovsdb.embedded import schema as present_schema
 from ovsdb.rpc import Operation, Row, UnreachableError, connect, elements
 from tests import released
-from tests.system.steps import eventually, fresh_name
+from tests.system.steps import eventually, flows, fresh_name
 from topologies import controller, two_chassis
-from topologies.cluster import Cluster, cluster, standalone
+from topologies.cluster import Cluster, cluster, run_tool, standalone
 from topologies.lab import Lab
 from topologies.topology import CONTROLLER, CONTROLLER_ADDRESS, management_address
 
@@ -209,6 +210,81 @@ def test_what_is_restored_is_meant_and_what_is_put_back_by_hand_is_not(tmp_path:
                 "the controller objects",
             )
         assert pings().lost == 0
+
+
+def alarm(lab: Lab) -> str:
+    return str(json.loads(lab.overlayctl("--format", "json", "show"))["alarm"])
+
+
+def test_a_loss_is_one_also_bit_by_bit_while_nobody_looks_and_of_everything(tmp_path: Path) -> None:
+    """Rows vanish by other ways than overlayctl; and the server comes back with nothing at all."""
+    with standalone(tmp_path) as server, lab_on(server.socket) as lab:
+        idle = [f"idle{number}" for number in range(12)]
+        for name in idle:
+            lab.overlayctl("port-add", name, "--net", "red")
+        plugs = [word for name in idle for word in ("--", "add-port", "br-int", name, "--", *internal(name))]
+        lab.run("h1", "ovs-vsctl", "--timeout=30", *plugs)
+        lab.overlayctl("--wait", "sync")
+        whole = {name: flows(lab, name) for name in ("h1", "h2")}
+        with lab.pinging("web1", "web2") as pings:
+            # Nobody is there when they go. That comes to light, and stands, whoever begins anew.
+            lab.stop_controller(9)
+            kept = rows(server.socket, "Port")
+            lose(server.socket, idle)
+            for _ in range(2):
+                lab.start_controller()
+                eventually(lambda: "12 of 14 declared ports vanished" in alarm(lab))
+                time.sleep(1)
+                assert {name: flows(lab, name) for name in whole} == whole
+                lab.stop_controller(9)
+            lab.start_controller()
+            with connect(server.socket) as database:
+                missing = [row for row in kept if row["name"] in idle]
+                database.transact([{"op": "insert", "table": "Port", "row": own(row)} for row in missing])
+            lab.overlayctl("--wait", "db-accept")
+            assert {name: flows(lab, name) for name in whole} == whole
+            # Four at a time: the third time it is enough.
+            for number in (0, 4):
+                lose(server.socket, idle[number : number + 4])
+                eventually(lambda number=number: f"'idle{number}' is no declared" in lab.controller_log(), 10)
+            lab.overlayctl("--wait", "sync")
+            less = {name: flows(lab, name) for name in whole}
+            assert len(less["h1"]) < len(whole["h1"])
+            lose(server.socket, idle[8:])
+            eventually(lambda: "12 of 14 declared ports vanished" in alarm(lab))
+            assert {name: flows(lab, name) for name in whole} == less
+            lab.overlayctl("--wait", "db-accept")
+            eventually(lambda: len(flows(lab, "h1")) < len(less["h1"]), 10)
+            # An empty database, and the one of before.
+            less = {name: flows(lab, name) for name in whole}
+            server.stop()
+            server.file.rename(tmp_path / "away")
+            run_tool("create", server.file, present_schema())
+            server.start()
+            eventually(lambda: "is another one than before" in alarm(lab), 20)
+            time.sleep(1)
+            assert {name: flows(lab, name) for name in whole} == less
+            server.stop()
+            (tmp_path / "away").rename(server.file)
+            server.start()
+            eventually(lambda: alarm(lab) == "", 20)
+            lab.overlayctl("--wait", "sync")
+            assert {name: flows(lab, name) for name in whole} == less
+        assert pings().lost == 0
+
+
+def internal(name: str) -> list[str]:
+    return ["set", "interface", name, "type=internal", f"external_ids:iface-id={name}"]
+
+
+def lose(remote: str, names: list[str]) -> None:
+    """Rows vanish that nobody deleted."""
+    with connect(remote) as database:
+        database.transact([{"op": "delete", "table": "Port", "where": [["name", "==", name]]} for name in names])
+
+
+def own(row: Row) -> Row:
+    return {column: value for column, value in row.items() if not column.startswith("_")}
 
 
 def test_a_database_of_the_first_version_goes_on(tmp_path: Path) -> None:
