@@ -16,10 +16,11 @@ class ChassisState:
 
     `plugged` is None until its database was read, `tried` whether an attempt to do so has failed, `fault` why it can't
     be read now: until one of the two, what was last written down stands in. `applied` is the overlay's version that its
-    switch has confirmed, -1 for none; `cur_cfg` and `provisioned_cfg` are the sequence numbers up to which its flows
-    and its database are as declared. `foreign`: another controller has it, and tells what is known. `generation` is
-    that of its owner. `impostor`: why a connection in its name was refused last, and when, in seconds of a clock that
-    only rises. `silent` are the encaps and VTEPs from which nothing arrives, and whose they are.
+    switch has confirmed, -1 for none, and `confirmed` whether it has since it connected; `cur_cfg` and
+    `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
+    another controller has it, and tells what is known. `generation` is that of its owner. `impostor`: why a connection
+    in its name was refused last, and when, in seconds of a clock that only rises. `silent` are the encaps and VTEPs
+    from which nothing arrives, and whose they are.
     """
 
     plugged: Plugged | None = None
@@ -27,6 +28,7 @@ class ChassisState:
     fault: str = "not connected yet"
     problems: tuple[str, ...] = ()
     connected: bool = False
+    confirmed: bool = False
     applied: int = -1
     cur_cfg: int = 0
     provisioned_cfg: int = 0
@@ -55,7 +57,7 @@ class ChassisState:
             return "unreachable" if self.plugged is not None else "connecting"
         if self.problems or self.refused:
             return "error"
-        return "ready" if self.connected and self.applied >= 0 else "connecting"
+        return "ready" if self.connected and self.confirmed else "connecting"
 
     @property
     def error(self) -> str:

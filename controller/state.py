@@ -465,7 +465,7 @@ class State:
         """Store that a chassis' switch has the flows of this version of the overlay."""
         known = self.chassis.get(chassis)
         if known is not None and not known.foreign:
-            known.applied, known.flows, known.refused = version, flows, refused
+            known.applied, known.flows, known.refused, known.confirmed = version, flows, refused, True
             known.cur_cfg = max(nb_cfg, self.nb_cfg) if version == self.version else nb_cfg
             self.noted()
             oldest = min(each.applied for each in self.chassis.values() if each.connected or each is known)
@@ -498,7 +498,7 @@ class State:
         known = self.chassis.get(chassis)
         self.shares.reach(chassis, connected)
         if known is not None and not known.foreign:
-            known.connected = connected
+            known.connected, known.confirmed = connected, False
             self.noted()
             if self.outlets.all():
                 self.derive()  # whether it can be told to close one

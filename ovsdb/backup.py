@@ -100,7 +100,10 @@ def _record(value: Any) -> str:
 def read(path: Path) -> Snapshot:
     """The snapshot in a file that `write` or `ovsdb-client backup` made; DatabaseError when it is none."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            begins = file.read(len(MAGIC))
+            # What begins otherwise is not read: it may have no end.
+            content = begins + file.read() if begins == MAGIC.encode() else begins
     except OSError as failure:
         raise DatabaseError(f"cannot read {path}: {failure.strerror}") from None
     records = list(_records(path, content))

@@ -148,6 +148,8 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     run_tool("create", tmp_path / "empty.db", schema())
     with pytest.raises(DatabaseError, match="it has 1 records"):
         backup.read(tmp_path / "empty.db")
+    with pytest.raises(DatabaseError, match="is no backup"):
+        backup.read(Path("/dev/zero"))  # which has no end
     backup.write(path, backup.Snapshot(json.loads(schema().read_text()), {}), 0)
     assert backup.read(path).totals == {}
     path.write_bytes(path.read_bytes().replace(b"Tenant", b"Tenanx", 1))

@@ -346,6 +346,19 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
         assert compile(state.overlay, name) == compile(fresh.overlay, name)
 
 
+def test_a_chassis_is_ready_when_its_switch_has_its_flows_since_it_connected() -> None:
+    state = store()
+    state.plug("h1", Plugged(ours=True), (), provisioned=0)
+    states = []
+    for _ in range(2):  # the second time it comes back, maybe with no flow at all
+        state.connect("h1", True)
+        states.append(state.chassis["h1"].state)
+        state.confirm("h1", state.version, 0, 40, ())
+        states.append(state.chassis["h1"].state)
+        state.connect("h1", False)
+    assert states == ["connecting", "ready"] * 2
+
+
 def test_a_switch_that_was_turned_away_is_told_also_while_the_right_one_is_there() -> None:
     state = store()
     state.plug("h1", Plugged(), ())
