@@ -56,6 +56,8 @@ ROUND_S: Final = 1.0
 """Seconds after which a chassis is not waited for that has not done so."""
 DIED: Final = 70
 """Exit status when one of our loops died (EX_SOFTWARE)."""
+NAME_TAKEN: Final = 78
+"""Exit status when a controller that began later has our name (EX_CONFIG): the units don't start it again then."""
 
 
 class OverlayApp(app_manager.RyuApp):
@@ -398,7 +400,7 @@ def spawn(loop: Callable[[], None]) -> None:
         except NameTakenError as error:
             LOG.critical("%s", error, extra=about(Event.NAME_TAKEN))
             logging.shutdown()
-            os._exit(DIED)
+            os._exit(NAME_TAKEN)
         except Exception:
             what, extra = "a loop died, and the controller with it:\n%s", about(Event.LOOP_DIED)
             LOG.critical(what, traceback.format_exc(), extra=extra)

@@ -52,7 +52,7 @@ def test_the_later_one_goes_on(tmp_path: Path) -> None:
         instance = rows(database)[0]
         with running(server, tmp_path / "second", first_port + 1) as second:
             eventually(lambda: rows(database) not in ([], [instance]), 30, "the second has the row")
-            assert first.wait(15) == 70
+            assert first.wait(15) == 78
             assert second.poll() is None
     log = (tmp_path / "first" / "log").read_text()
     assert "another controller is called 'twin' and has begun after this one, which ends" in log
