@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
-from ovsdb.provision import datapath_id
 from ovsdb.remotes import Ssl, Unix, remote
 from ovsdb.snapshot import ChassisRow
+from ovsdb.wanted import datapath_id
 
 OPENFLOW_FROM = "openflow-from"
 """The external_ids entry of a Chassis row that lists further addresses its switch may connect from."""

@@ -27,7 +27,7 @@ from controller.admission import Peer, plain_address
 from controller.budget import Budget
 from controller.events import Event, about
 from ovsdb import tls
-from ovsdb.provision import PACKET_INS
+from ovsdb.our_rows import PACKET_INS
 
 LOG: Final = logging.getLogger("overlay.openflow")
 ADMISSION_S: Final = 5.0

@@ -43,9 +43,9 @@ from controller.state import State
 from flows.flow import Output, kind_of
 from flows.tables import IN_TAG, LIMIT, Kind
 from ovsdb import embedded, paths, remotes, rpc, tls, upgrade
-from ovsdb.provision import Listens, datapath_id
 from ovsdb.remotes import OPENFLOW_PORT
 from ovsdb.shared import NameTakenError
+from ovsdb.wanted import Listens, datapath_id
 
 LOG: Final = logging.getLogger("overlay.app")
 DIAL_IN_RETRY_S: Final = 1.0

@@ -21,9 +21,10 @@ from controller.events import Event, about
 from controller.state import State
 from controller.together import tell
 from ovsdb import marks, rights, shared, snapshot, status, vswitch
-from ovsdb.provision import Listens, Wanted, ask_again, controller_target, provision, settled, withdraw
+from ovsdb.provision import ask_again, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
+from ovsdb.wanted import Listens, Wanted, controller_target
 
 LOG: Final = logging.getLogger("overlay.sessions")
 NOT_READ: Final = ("Change",)

@@ -8,8 +8,8 @@ import pytest
 
 from controller.admission import Peer, addresses, admit
 from flows.model import Chassis, Vtep
-from ovsdb.provision import Listens, controller_target, datapath_id
 from ovsdb.snapshot import ChassisRow
+from ovsdb.wanted import Listens, controller_target, datapath_id
 
 
 def row(name: str, remote: str, vteps: tuple[str, ...] = ("192.0.2.1",), added: str = "") -> ChassisRow:

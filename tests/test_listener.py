@@ -19,7 +19,7 @@ import pytest
 
 from controller.cli.main import main as overlayctl
 from ovsdb import tls
-from ovsdb.provision import datapath_id
+from ovsdb.wanted import datapath_id
 from tests.certificates import Authority, free_port
 from tests.overlay_database import await_answer, needs_ovsdb
 

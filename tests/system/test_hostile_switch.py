@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb.provision import datapath_id
+from ovsdb.wanted import datapath_id
 from tests.system.steps import eventually, running, settle
 from topologies import three_chassis
 from topologies.fuzz import mutate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsdb.provision import datapath_id
+from ovsdb.wanted import datapath_id
 from tests.certificates import Authority
 from tests.system.secure_lab import DATABASE, SecureLab
 from tests.system.steps import chassis_error, eventually, flows, fresh_name, same_network, settle, shown

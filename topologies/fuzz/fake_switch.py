@@ -23,7 +23,7 @@ from controller.flow_bytes import oxm
 from controller.too_large import checksum
 from flows.flow import KIND_SHIFT, OWNER_COOKIE
 from flows.tables import LIMIT, Kind
-from ovsdb.provision import datapath_id
+from ovsdb.wanted import datapath_id
 
 SLOWLY: Final = 512
 """Bytes that the slow one reads, each `SLOWLY_S` seconds."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from controller import framing, wire
 from flows.model import Chassis, Network, Plug, Port, Vtep
-from ovsdb.provision import datapath_id
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
+from ovsdb.wanted import datapath_id
 from topologies.fuzz import mutate
 from topologies.fuzz.target import WrongError, corpus
 
