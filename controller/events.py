@@ -71,7 +71,9 @@ OTHERS: Final = "library"
 
 EVENTS: Final[dict[Event, Meaning]] = {
     Event.ALARM: Meaning(
-        ("error",), ("reason",), "what the overlay database says is not acted on: it has lost something, or is older"
+        ("error", "info"),
+        ("reason",),
+        "what the overlay database says is not acted on: it has lost something, or is older; or it is again",
     ),
     Event.BASELINE: Meaning(
         ("info",), ("ports", "chassis_known"), "all chassis were heard after a start; changes are told from here on"

@@ -12,6 +12,7 @@ from flows.mtu import not_carried
 from ovsdb.status import BindingStatus, ChassisStatus, Drops, NetworkStatus, Status
 from ovsdb.trust import beyond
 
+HELD: Final = "its switch is left as it is while the alarm stands"
 IMPOSTOR_S: Final = 600
 """Seconds for which it is told that somebody was refused in a chassis' name."""
 
@@ -57,7 +58,8 @@ def _chassis(state: State, now: float) -> dict[str, ChassisStatus]:
     for name, known in state.chassis.items():
         if known.foreign:
             continue
-        error = "; ".join(filter(None, [known.error, *unreachable.get(name, [])]))
+        held = HELD if known.connected and not state.acts else ""
+        error = "; ".join(filter(None, [known.error, held, *unreachable.get(name, [])]))
         installed = min(known.cur_cfg, known.provisioned_cfg)
         if not (state.outlets.settled(name) and _vteps_settled(state)):
             installed = max(0, min(installed, state.nb_cfg - 1))

@@ -29,7 +29,7 @@ from ovsdb.marks import Mark, parse
 from ovsdb.shared import Shared
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import Drop, Pending, Status
-from ovsdb.trust import Missing, missing, missing_at_start, objection
+from ovsdb.trust import Missing, missing, missing_at_start, objection, same_rows
 
 LOG = logging.getLogger("overlay.state")
 DOUBTED = 2
@@ -41,7 +41,8 @@ class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
     `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it was;
-    while that is in doubt `doubts` is since which beat of ours, and `stood` whether it stands in the database by now.
+    while that is in doubt `doubts` is since which beat of ours, and `stood` whether it stands in the database by now;
+    `suspect`: `declared` itself is what is objected to.
     `lost` is what has vanished from there, and nobody deleted it. `current`: the overlay database can be read now;
     while it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared. `read`
     is what the overlay database says, whether it is acted on or not; `problems` is what is wrong with a plug, by its
@@ -67,6 +68,7 @@ class State:
     complete: bool = False
     alarm: str = ""
     doubts: int | None = None
+    suspect: bool = False
     stood: bool = False
     lost: frozenset[Missing] = frozenset()
     current: bool = True
@@ -172,11 +174,20 @@ class State:
             doubts = self._doubt(alarm)
         if alarm and doubts is None and not certain:
             LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
+        elif certain and not alarm:
+            LOG.info("the overlay database is acted on again", extra=about(Event.ALARM))
+        if alarm and (self.declared is None or same_rows(self.read, self.declared)):
+            self.suspect = True
         changed = (alarm, doubts is None) != (self.alarm, self.doubts is None)
         self.alarm, self.doubts = alarm, doubts
         self.shares.hurry = doubts is not None
         if changed:
             self.noted()
+
+    @property
+    def acts(self) -> bool:
+        """Whether switches are to have what `declared` says: also in an alarm, where that was there before it."""
+        return not (self.alarm and self.suspect)
 
     def _reconsider(self) -> None:
         """The same, where nothing new was read: what was in doubt may be right after all."""
@@ -209,6 +220,7 @@ class State:
         other_rows = anew or before is None or (declared.chassis, declared.epoch) != (before.chassis, before.epoch)
         self.lost = self._missing(declared)
         self.declared = declared
+        self.suspect = bool(self.alarm)
         if before is not None:
             was, now = ({name: row.chassis for name, row in each.chassis.items()} for each in (before, declared))
             self.vteps.compare(was, now, self.version + 1)

@@ -14,8 +14,11 @@ from ovsdb.marks import Mark, mark_of
 from ovsdb.snapshot import Declared, LastKnown
 
 LOSS: Final = (10, 0.2)
-"""Ports that may vanish without a deletion having been counted: this many, or this share, whichever is more."""
-ADVICE: Final = "nothing is changed on any chassis; if it is intended: overlayctl db-accept"
+"""Ports that may vanish and no deletion was counted: this many, or this share, whichever is more; but never all."""
+ADVICE: Final = (
+    "nothing that it says is acted on; bring back what it has lost (overlayctl restore FILE, or rebuild "
+    "--from-chassis), or, if it is intended: overlayctl db-accept"
+)
 
 
 class Missing(NamedTuple):
@@ -99,7 +102,8 @@ def objection(
     ports = {each.port for each in lost}
     known = accepted if accepted is not None else now
     total = len(known.ports) + sum(port not in known.ports for port in ports)
-    if len(ports) <= max(LOSS[0], LOSS[1] * total):
+    everything = len(ports) == total > 1
+    if len(ports) <= max(LOSS[0], LOSS[1] * total) and not everything:
         return ""
     return f"{len(ports)} of {total} {_how(lost)} vanished from the overlay database, and nobody deleted them; {ADVICE}"
 
@@ -110,6 +114,11 @@ def _how(lost: Iterable[Missing]) -> str:
     of = [f"chassis {', '.join(sorted(chassis))}"] if chassis else []
     of += [f"network {', '.join(sorted(networks))}"] if networks else []
     return f"ports, with {' and '.join(of)}," if of else "declared ports"
+
+
+def same_rows(one: Declared, other: Declared) -> bool:
+    """Whether the same is declared, whatever else is said."""
+    return (one.chassis, one.networks, one.ports) == (other.chassis, other.networks, other.ports)
 
 
 def beyond(now: Declared, marks: Mapping[str, Mark]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from controller.report import IMPOSTOR_S
 from controller.state import State
 from flows.compile import compile
 from flows.model import Chassis, Encap, Network, Pair, Plug, Port, UnknownNeighbor, Vtep
+from ovsdb.marks import Mark
 from ovsdb.snapshot import ChassisRow, Declared, LastKnown, Plugged
 
 CHASSIS = {
@@ -330,7 +331,7 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
     """What counts is what is stored last, not how it came to be: a store told only that has the same flows."""
     state = store()
     final: dict[str, tuple] = dict.fromkeys(CHASSIS, ())
-    ports = dict(PORTS)
+    ports, epoch = dict(PORTS), 0
     for kind, name, what in events:
         if kind == "plug":
             final[name] = what
@@ -338,12 +339,27 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
         elif kind == "lose":
             state.lose(name, "away", tried=True)
         else:
-            ports = {port: PORTS[port] for port in what}
-            state.declare(declared(ports=ports), LastKnown())
+            ports, epoch = {port: PORTS[port] for port in what}, epoch + 1
+            state.declare(declared(ports=ports, epoch=epoch), LastKnown())
     fresh = store(*(plug for plugs in final.values() for plug in plugs))
-    fresh.declare(declared(ports=ports), LastKnown())
+    fresh.declare(declared(ports=ports, epoch=epoch), LastKnown())
     for name in CHASSIS:
         assert compile(state.overlay, name) == compile(fresh.overlay, name)
+
+
+def test_in_an_alarm_the_switches_keep_what_was_there_before_and_nothing_of_what_is_suspect() -> None:
+    state = store(WEB1)
+    state.declare(declared(ports={}), LastKnown())
+    assert "2 of 2 declared ports vanished" in state.alarm
+    assert state.acts
+    assert state.overlay.bindings
+    begun = State(changed=lambda: None, noted=lambda: None)
+    begun.declare(declared(ports={}, database_id="one", epoch=3), LastKnown())
+    begun.plug("h1", Plugged((WEB1,), mark=str(Mark("one", 4, 0)), ours=True), ())
+    assert "is an older copy" in begun.alarm
+    assert not begun.acts
+    begun.declare(declared(database_id="one", epoch=3, accepted=True), LastKnown())
+    assert (begun.alarm, begun.acts) == ("", True)
 
 
 def test_a_chassis_is_ready_when_its_switch_has_its_flows_since_it_connected() -> None:

@@ -38,7 +38,9 @@ def declared(ports: int = 50, epoch: int = 3, nb_cfg: int = 100, database_id: st
         (declared(ports=40), declared(), None, ""),  # 20 % is not more than 20 %
         (declared(ports=39), declared(), None, "11 of 50 declared ports vanished from the overlay database"),
         (declared(ports=39, epoch=4), declared(), None, ""),
-        (declared(ports=0), declared(ports=10), None, ""),
+        (declared(ports=1), declared(ports=10), None, ""),
+        (declared(ports=0), declared(ports=2), None, "2 of 2 declared ports vanished"),
+        (declared(ports=0), declared(ports=1), None, ""),
         (declared(ports=0), declared(ports=11), None, "11 of 11 declared ports vanished"),
         (declared(database_id="two"), declared(), None, "is another one than before"),
         (declared(database_id=""), declared(), None, "and is empty"),
