@@ -24,10 +24,13 @@ class Event(StrEnum):
     CHASSIS_TAKEN = "chassis-taken"
     CHASSIS_UNREACHABLE = "chassis-unreachable"
     CONNECTION_REFUSED = "connection-refused"
+    CONTROLLER_AT_WORK = "controller-at-work"
+    CONTROLLER_GONE = "controller-gone"
     COUNTS = "counts"
     DATABASE = "database"
     DECLARATION_UNUSABLE = "declaration-unusable"
     DIAL_IN_REFUSED = "dial-in-refused"
+    ENDING = "ending"
     FLOW_REFUSED = "flow-refused"
     FLOWS_APPLIED = "flows-applied"
     FLOWS_CHANGED = "flows-changed"
@@ -98,6 +101,10 @@ EVENTS: Final[dict[Event, Meaning]] = {
     Event.CONNECTION_REFUSED: Meaning(
         ("warning",), ("address", "reason", "datapath"), "an OpenFlow connection was refused; told once for each reason"
     ),
+    Event.CONTROLLER_AT_WORK: Meaning(("info",), ("controller",), "another controller is at work on this overlay"),
+    Event.CONTROLLER_GONE: Meaning(
+        ("warning",), ("controller",), "another controller is not at work any more; the others have its chassis"
+    ),
     Event.COUNTS: Meaning(("info",), ("counted",), "how much is kept and waits, as SIGUSR1 asked"),
     Event.DATABASE: Meaning(
         ("info", "warning"), ("remote", "state"), "the overlay database is served, connected, or can't be reached"
@@ -106,6 +113,7 @@ EVENTS: Final[dict[Event, Meaning]] = {
     Event.DIAL_IN_REFUSED: Meaning(
         ("warning",), ("chassis", "address", "reason"), "a chassis that dialled in was refused, or went away"
     ),
+    Event.ENDING: Meaning(("info",), (), "the controller was asked to end; switches forward on"),
     Event.FLOW_REFUSED: Meaning(
         ("error",), ("address", "flow", "reason"), "a switch did not take a flow; the others are there"
     ),

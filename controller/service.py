@@ -6,6 +6,7 @@ supervisor that hears nothing for some time kills and restarts us. Switches go o
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -80,10 +81,17 @@ class Service:
         self._ready = self._asked = False
         self._stuck: list[str] = []
         signal.signal(signal.SIGUSR1, self._ask)
+        signal.signal(signal.SIGTERM, self._end)
 
     def _ask(self, *_: object) -> None:
         # No more than that: a signal comes in the middle of anything, of a log line as well.
         self._asked = True
+
+    def _end(self, number: int, _: object) -> None:
+        with contextlib.suppress(RuntimeError):  # in the middle of another line
+            LOG.info("ends: %s", signal.Signals(number).name, extra=about(Event.ENDING))
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     def run(self) -> None:
         """The loop; never returns."""

@@ -62,6 +62,7 @@ class OverlaySession:
         self._refused = ""
         self._later = False
         self._ours: frozenset[str] = frozenset()
+        self._others: frozenset[str] = frozenset()
         self._wanted = False
         self._written_at = 0.0
         self.turns = 0
@@ -129,7 +130,7 @@ class OverlaySession:
         self._state.declare(declared, last, now, monotonic())
 
     def _tell_shares(self, now: shared.Shared) -> None:
-        """Log what has become ours, or another controller's."""
+        """Log what has become ours, or another controller's, and which others there are."""
         ours = frozenset(name for name, share in now.chassis.items() if share.owner == self._state.shares.name)
         for name in sorted(ours - self._ours):
             LOG.info("%s: ours now", name, extra=about(Event.CHASSIS_TAKEN, chassis=name))
@@ -139,6 +140,13 @@ class OverlaySession:
                 extra = about(Event.CHASSIS_HANDED_OVER, chassis=name, controller=owner)
                 LOG.warning("%s: another controller's now: %s", name, owner, extra=extra)
         self._ours = ours
+        others = frozenset(self._state.shares.live()) - {self._state.shares.name}
+        for name in sorted(others - self._others):
+            LOG.info("controller %s is at work", name, extra=about(Event.CONTROLLER_AT_WORK, controller=name))
+        for name in sorted(self._others - others):
+            extra = about(Event.CONTROLLER_GONE, controller=name)
+            LOG.warning("controller %s is not at work any more", name, extra=extra)
+        self._others = others
 
     def _write(self) -> None:
         said = replace(self._state.status(monotonic(), time()), heartbeat=int(time()))
