@@ -17,7 +17,7 @@ from flows.model import GRE6, TUNNELS, Chassis, TunnelPort, is_ipv4
 from ovsdb import marks
 from ovsdb.remotes import OPENFLOW_PORT, Ssl, Tcp
 from ovsdb.session import Session
-from ovsdb.snapshot import BRIDGE, MARK, PHYSICAL, find, is_ours, only
+from ovsdb.snapshot import BRIDGE, MARK, PHYSICAL, find, is_our_bridge, is_ours, only
 
 PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 """What br-int speaks: 1.4 with us, the others so that plain `ovs-ofctl` goes on working."""
@@ -105,7 +105,7 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
     bridge = find(idl, "Bridge", BRIDGE)
     if bridge is None and any(find(idl, table, BRIDGE) for table in ("Port", "Interface")):
         return Provisioned((f"{BRIDGE} is the name of a port that is not ours; rename or remove it",))
-    if bridge is not None and not is_ours(bridge):
+    if bridge is not None and not is_our_bridge(bridge):
         return Provisioned(
             (
                 f"bridge {BRIDGE} is there already and is not ours; remove it, or hand it over: "
