@@ -14,7 +14,7 @@ import ovs.db.idl
 
 from ovsdb.our_rows import is_free, remove_ours, write_ours
 from ovsdb.session import Session
-from ovsdb.snapshot import BRIDGE, MARK, find, is_ours, only
+from ovsdb.snapshot import BRIDGE, MARK, find, is_our_bridge, is_ours, only
 from ovsdb.wanted import Wanted, datapath_id, exit_ports, needed
 
 _OPEN: Final = frozenset({"datapath_type", "datapath_id"})
@@ -44,7 +44,7 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
     bridge = find(idl, "Bridge", BRIDGE)
     if bridge is None and any(find(idl, table, BRIDGE) for table in ("Port", "Interface")):
         return Provisioned((f"{BRIDGE} is the name of a port that is not ours; rename or remove it",))
-    if bridge is not None and not is_ours(bridge):
+    if bridge is not None and not is_our_bridge(bridge):
         return Provisioned(
             (
                 f"bridge {BRIDGE} is there already and is not ours; remove it, or hand it over: "

@@ -133,6 +133,11 @@ def is_ours(row: Any) -> bool:
     return is_marked(row) or row.uuid in getattr(row._idl, "ours", ())
 
 
+def is_our_bridge(bridge: Any) -> bool:
+    """Whether br-int is ours: by its mark, or because ports of ours are there and only the mark was taken from it."""
+    return is_ours(bridge) or any(port.name != BRIDGE and is_marked(port) for port in bridge.ports)
+
+
 def only(values: Any, otherwise: Any = None) -> Any:
     """The one element of an optional column."""
     return values[0] if values else otherwise
@@ -438,7 +443,7 @@ def last_known(idl: ovs.db.idl.Idl) -> LastKnown:
 def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
     """What is plugged into br-int of a chassis; nothing while br-int is not there or not ours."""
     bridge = find(idl, "Bridge", BRIDGE)
-    if bridge is None or not is_ours(bridge):
+    if bridge is None or not is_our_bridge(bridge):
         return Plugged()
     plugs = [plug for port in bridge.ports for interface in port.interfaces for plug in _plugs(interface, chassis)]
     channel = ""

@@ -134,6 +134,7 @@ def test_a_second_controller_shares_the_work(lab: Lab) -> None:
     target = f"tcp:{CONTROLLER_ADDRESS}:7654"
     env = ["env", f"OVERLAY_DB=unix:{controller.socket(home)}", "OVERLAY_NAME=second", f"OVERLAY_OPENFLOW={target}"]
     argv = [*env, "OVERLAY_DIAL_IN=off", *controller.ryu_manager(), "--ofp-tcp-listen-port", "7654", "overlay_app"]
+    settle(lab)  # what was learned a moment ago is not everywhere yet
     before = flows_of(lab)
     with lab.background(CONTROLLER, *argv) as second:
         second.wait_for(": ours now", 30)

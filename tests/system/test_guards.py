@@ -135,6 +135,21 @@ def test_a_port_is_born_dead_and_stays_so_until_it_is_known_whose_it_is(lab: Lab
     lab.overlayctl("port-del", "late", "--", "port-set", "db1", "--mac", "02:00:00:00:00:01")
 
 
+def test_a_bridge_that_lost_our_mark_while_nobody_looked_is_ours_all_the_same(lab: Lab) -> None:
+    """It has ports of ours: nothing that is plugged in there is taken from anybody."""
+    settle(lab)
+    with lab.pinging("web1", "web2") as pings, watching_flows(lab, "h1") as one, watching_flows(lab, "h2") as two:
+        lab.stop_controller(signal.SIGKILL)
+        lab.run("h1", "ovs-vsctl", "clear", "bridge", "br-int", "external_ids")
+        lab.start_controller()
+        settle(lab)
+    assert pings().lost == 0
+    assert (one.of_ours(), two.of_ours()) == ([], [])
+    ids = lab.run("h1", "ovs-vsctl", "get", "bridge", "br-int", "external_ids").stdout
+    assert "overlay-managed=" in ids
+    assert "overlay-mark=" in ids
+
+
 def test_a_switch_that_says_to_be_another_gets_nothing_and_disturbs_nobody(lab: Lab) -> None:
     """From another chassis' address, and from the victim's own host while its switch is connected."""
     settle(lab)
