@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.flows_mark import Had
 from flows.model import Encap
 from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import Plugged
@@ -19,7 +20,8 @@ class ChassisState:
     `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
     another controller has it, and tells what is known; `inherited`: another one had it, and what that wrote down stands
     in until it is read. `generation` is that of its owner. `silent` are the encaps and VTEPs from which nothing
-    arrives, and whose they are.
+    arrives, and whose they are. `had` is what its switch had when all was as it should be, None before. `remarks` is
+    what others have there that is left alone, in words, by what it is about; `ports` the same of a port, by its number.
     """
 
     plugged: Plugged | None = None
@@ -38,6 +40,9 @@ class ChassisState:
     inherited: bool = False
     generation: int = 0
     silent: Mapping[tuple[Encap, str], str] = field(default_factory=dict)
+    had: Had | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def mark(self) -> Mark | None:

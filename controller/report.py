@@ -60,7 +60,8 @@ def _chassis(state: State) -> dict[str, ChassisStatus]:
             installed = max(0, min(installed, state.nb_cfg - 1))
         datapath = known.plugged.datapath_type if known.plugged is not None else ""
         word = "error" if error and known.state == "ready" else known.state
-        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, _silent(known))
+        about = (_silent(known), _remarks(known))
+        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, *about)
     for name, why in (state.read.unusable if state.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
@@ -70,6 +71,13 @@ def _silent(known: ChassisState) -> dict[str, str]:
     """From which VTEPs nothing arrives at a chassis, and whose they are; of one that is not there nobody knows."""
     there = known.connected and not known.fault
     return {f"{encap} {ip}": name for (encap, ip), name in known.silent.items()} if there else {}
+
+
+def _remarks(known: ChassisState) -> tuple[str, ...]:
+    """What others have at a chassis, and is left alone, as far as it can be seen now."""
+    mirrors = known.plugged.mirrors if known.plugged is not None and not known.fault else ()
+    copied = [f"mirror '{name}' of br-int copies packets to somewhere else, and is left alone" for name in mirrors]
+    return (*copied, *(known.remarks[what] for what in sorted(known.remarks) if known.connected))
 
 
 def _strange(state: State, binding: Binding) -> str:
@@ -94,12 +102,13 @@ def _bindings(state: State) -> dict[tuple[str, str, int], BindingStatus]:
         place = (plug.chassis, plug.interface)
         for tag, binding in {0: None, **at.get(place, {})}.items():
             wrong = state.problems.get(place, "") if tag == 0 else ""
+            shut = state.chassis[plug.chassis].ports.get(plug.ofport, "") if tag == 0 else ""
             bindings[(*place, tag)] = BindingStatus(
                 plug,
                 binding.network if binding is not None else None,
                 binding.port if binding is not None else None,
                 binding is not None and _is_up(state, binding),
-                wrong or (_strange(state, binding) if binding is not None else ""),
+                wrong or (_strange(state, binding) if binding is not None else "") or shut,
             )
     exits = {(each.chassis, each.physical): each for each in state.exits()}
     for outlet in state.outlets.all():

@@ -13,7 +13,7 @@ COLUMNS: Final = {
     "Network": frozenset({"carries", "error", "outlets"}),
     "Chassis": frozenset(
         (
-            *("state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "silent", "drops_read"),
+            *("state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "silent", "remarks", "drops_read"),
             *("owner", "generation", "connected", "present", "exits"),
         )
     ),

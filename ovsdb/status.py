@@ -23,7 +23,7 @@ SEEN_S: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class ChassisStatus:
-    """The columns of a Chassis row that are the controller's; `silent` as it stands there."""
+    """The columns of a Chassis row that are the controller's; `silent` and `remarks` as they stand there."""
 
     state: str
     error: str
@@ -32,6 +32,7 @@ class ChassisStatus:
     cur_cfg: int
     flows: int
     silent: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _write_chassis(idl: ovs.db.idl.Idl, status: Status) -> None:
                 cur_cfg=said.cur_cfg,
                 flows=said.flows,
                 silent=dict(said.silent),
+                remarks=sorted(said.remarks),
             )
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)

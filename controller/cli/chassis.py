@@ -149,6 +149,7 @@ def described(row: Row, vteps: Sequence[Row]) -> Row:
         "flows": row["flows"],
         "error": row["error"],
         "silent": dict(sorted(row["silent"][1])),
+        "remarks": sorted(elements(row["remarks"])),
         "description": row["description"],
         "reported": values.plain(None, row["reported"]),
     }

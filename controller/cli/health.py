@@ -15,7 +15,7 @@ from typing import Any, Final
 from controller.cli.database import Database, opened
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
-from controller.cli.show import NAMED, overview, silence, unheard
+from controller.cli.show import NAMED, overview, remarks, silence, unheard
 from controller.cli.tables import as_json, coloured
 from controller.cli.text import escaped
 from ovsdb.paths import default_database
@@ -103,14 +103,9 @@ def _findings(database: Database) -> Iterable[Finding]:
         yield "alarm", 2, seen["alarm"]
     yield _chassis(seen["chassis"])
     deaf = [f"{name}: {what}" for name, what, _ in unheard(seen["chassis"])]
-    if deaf:
-        yield (
-            "tunnels",
-            1,
-            "; ".join([*deaf[:NAMED], *([f"and {len(deaf) - NAMED} more"] if len(deaf) > NAMED else [])]),
-        )
-    else:
-        yield "tunnels", 0, "all that is sent through them arrives"
+    yield _several("tunnels", deaf, "all that is sent through them arrives")
+    foreign = [f"{name}: {what}" for name, what in remarks(seen["chassis"])]
+    yield _several("others", foreign, "nobody else has flows or mirrors on br-int")
     late = seen["configured"] - seen["installed"]
     if late > 0 and seen["chassis"]:
         yield "configuration", 1, f"{seen['installed']} of {seen['configured']} is installed everywhere"
@@ -123,6 +118,12 @@ def _findings(database: Database) -> Iterable[Finding]:
         yield "problems", 1, f"{named}{more}"
     else:
         yield "problems", 0, "none"
+
+
+def _several(what: str, wrong: Sequence[str], otherwise: str) -> Finding:
+    """A warning that names the first of what is wrong; that all is well where nothing is."""
+    more = [f"and {len(wrong) - NAMED} more"] if len(wrong) > NAMED else []
+    return what, int(bool(wrong)), "; ".join([*wrong[:NAMED], *more]) or otherwise
 
 
 def _settled(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -49,6 +49,7 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "flows": 0,
         "error": "",
         "silent": {},
+        "remarks": [],
         "description": "",
         "reported": {},
     }
