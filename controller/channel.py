@@ -14,7 +14,7 @@ from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_4
 from ryu.ofproto import ofproto_v1_4_parser as parser
 
-from controller import wire
+from controller import settings_bytes, wire
 from controller.events import Event, about
 from flows import text
 from flows.flow import KIND_SHIFT, OWNER_COOKIE, OWNER_MASK, Action
@@ -55,6 +55,7 @@ _OWN: Final[dict[int, tuple[Any, Callable[[bytes], Any]]]] = {
     ofproto_v1_4.OFPMP_FLOW: (parser.OFPFlowStatsReply, wire.parse_flow_stats),
     ofproto_v1_4.OFPMP_METER: (parser.OFPMeterStatsReply, wire.parse_meter_stats),
     ofproto_v1_4.OFPMP_FLOW_MONITOR: (parser.OFPFlowMonitorReply, wire.parse_flow_updates),
+    ofproto_v1_4.OFPMP_PORT_DESC: (parser.OFPPortDescStatsReply, settings_bytes.parse_ports),
     ofproto_v1_4.OFPMP_METER_CONFIG: (parser.OFPMeterConfigStatsReply, wire.parse_meter_config),
 }
 _READ_BY_RYU: Final = parser._MSG_PARSERS[ofproto_v1_4.OFPT_MULTIPART_REPLY]
@@ -168,6 +169,27 @@ class Channel:
         """The counters of each meter on the switch. Raises ChannelError."""
         parts = self._ask(parser.OFPMeterStatsReply, wire.meter_stats_request)
         return [row for part in parts for row in part]
+
+    def ports(self) -> list[settings_bytes.PortSettings]:
+        """All ports of the switch, and what they are set to. Raises ChannelError."""
+        parts = self._ask(parser.OFPPortDescStatsReply, settings_bytes.ports_request)
+        return [port for part in parts for port in part]
+
+    def fragments(self) -> int:
+        """How the switch handles fragments, one of `settings_bytes.FRAGMENTS`. Raises ChannelError."""
+        xid, replies = self._expect()
+        try:
+            self._send(settings_bytes.config_request(xid))
+            return int(self._wait(replies, parser.OFPGetConfigReply).flags)
+        finally:
+            del self._replies[xid]
+
+    def set_back(self, ports: Iterable[settings_bytes.PortSettings], fragments: bool) -> None:
+        """Set these ports to nothing, and with `fragments` have them handled as flows say. Raises ChannelError."""
+        messages = [(settings_bytes.port_mod(port, xid), xid) for port, xid in self._numbered(ports)]
+        if fragments:
+            messages += [(settings_bytes.set_config(xid), xid) for _, xid in self._numbered((fragments,))]
+        self._send_all(messages)
 
     def delete_meters(self, plan: MeterPlan) -> None:
         """Delete meters; the flows that used them must be gone. Raises ChannelError."""

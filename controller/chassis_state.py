@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.flows_mark import Had
 from flows.model import Encap
 from ovsdb.marks import Mark, parse
 from ovsdb.snapshot import Plugged
@@ -20,7 +21,9 @@ class ChassisState:
     `provisioned_cfg` are the sequence numbers up to which its flows and its database are as declared. `foreign`:
     another controller has it, and tells what is known. `generation` is that of its owner. `impostor`: why a connection
     in its name was refused last, and when, in seconds of a clock that only rises. `silent` are the encaps and VTEPs
-    from which nothing arrives, and whose they are.
+    from which nothing arrives, and whose they are. `had` is what its switch had when all was as it should be, None
+    before. `remarks` is what others have there that is left alone, in words, by what it is about; `ports` the same of a
+    port, by its number.
     """
 
     plugged: Plugged | None = None
@@ -39,6 +42,9 @@ class ChassisState:
     foreign: bool = False
     generation: int = 0
     silent: Mapping[tuple[Encap, str], str] = field(default_factory=dict)
+    had: Had | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def heard(self) -> bool:

@@ -56,6 +56,7 @@ class Event(StrEnum):
     SWITCH_DEMOTED = "switch-demoted"
     SWITCH_FAILED = "switch-failed"
     SWITCH_LOST = "switch-lost"
+    SWITCH_REPAIRED = "switch-repaired"
     TUNNEL_HEARD = "tunnel-heard"
     TUNNEL_SILENT = "tunnel-silent"
     VTEPS_CHANGED = "vteps-changed"
@@ -177,6 +178,9 @@ EVENTS: Final[dict[Event, Meaning]] = {
         ("error", "warning"), ("chassis", "reason"), "a switch did not answer, or nothing can be sent to it"
     ),
     Event.SWITCH_LOST: Meaning(("warning",), ("chassis",), "a switch's OpenFlow connection has ended"),
+    Event.SWITCH_REPAIRED: Meaning(
+        ("warning",), ("chassis", "changed"), "what somebody else set our ports to, or a switch to do, was set back"
+    ),
     Event.TUNNEL_HEARD: Meaning(
         ("info",), ("chassis", "other", "encap", "vtep"), "what a chassis sends by a tunnel arrives again at another"
     ),

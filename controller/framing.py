@@ -2,7 +2,7 @@
 
 Ryu's parsers believe what lengths a message claims, inside as well as outside: one of 0 has them loop for ever.
 So nothing reaches them but messages of the few kinds that are used, and of those only parts of fixed size: a
-hello and a packet-in are written anew, and a list of ports, which nobody looks at, is emptied.
+hello and a packet-in are written anew, and of a list of ports that Ryu would keep none is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ ERROR: Final = 1
 ECHO_REQUEST: Final = 2
 ECHO_REPLY: Final = 3
 FEATURES_REPLY: Final = 6
+CONFIG_REPLY: Final = 8
 PACKET_IN: Final = 10
+PORT_STATUS: Final = 12
 MULTIPART_REPLY: Final = 19
 BARRIER_REPLY: Final = 21
 ROLE_REPLY: Final = 25
@@ -37,6 +39,10 @@ _KEPT: Final = {0x80000004: 4, 0x80000408: 8, 0x80004C08: 8, 0x00010A04: 4, 0x00
 in_port, metadata, tunnel_id; and of a packet that is too large how large it may be (reg5), and its tag (reg6).
 """
 
+CONFIG: Final = 12
+"""Bytes of a reply about how packets are handled."""
+_PORT_CHANGED: Final = bytes((2, *bytes(7))) + bytes.fromhex("fffffffe0028") + bytes(34)
+"""What is handed on of a status of any port: that there is one. Ryu keeps each port that it hears of."""
 ROLE: Final = 24
 """Bytes of a role reply, and of a role status without properties."""
 _ABBREVIATED: Final = 4
@@ -50,6 +56,7 @@ _ENTRIES: Final = {
     MULTIPART_FLOW: ("flow statistics", 56, 0),
     MULTIPART_METER: ("meter statistics", 40, 4),
     MULTIPART_METER_CONFIG: ("meters", 8, 0),
+    MULTIPART_PORT_DESC: ("ports", 40, 4),
     MULTIPART_FLOW_MONITOR: ("flow updates", 8, 0),
 }
 """The lists that are handed on, the fewest bytes that an entry has, and where in it its length stands."""
@@ -71,6 +78,7 @@ class Framing:
         self._rest = bytearray()
         self._greeted = False
         self._identified = False
+        self._listed = False
         self.admitted = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -109,6 +117,9 @@ class Framing:
             return self._early(kind, message)
         if kind == BARRIER_REPLY:
             return message if len(message) == _HEADER.size else b""
+        if kind == MULTIPART_REPLY and not self._listed and _pair(message) == MULTIPART_PORT_DESC:
+            self._listed = True
+            return _no_ports(message)
         return _READ[kind](message) if kind in _READ else b""
 
     def _early(self, kind: int, message: bytes) -> bytes:
@@ -193,13 +204,33 @@ def _packet_in(message: bytes) -> bytes:
     return _HEADER.pack(version, kind, 8 + len(body), xid) + body
 
 
+def _config(message: bytes) -> bytes:
+    if len(message) != CONFIG:
+        raise MalformedError(f"a reply about its configuration of {len(message)} bytes, and not {CONFIG}")
+    return message
+
+
+def _port_status(message: bytes) -> bytes:
+    """That a port is another one; which, who wants to know asks (section 7.4.3)."""
+    version, kind, _, xid = _HEADER.unpack_from(message)
+    return _HEADER.pack(version, kind, 8 + len(_PORT_CHANGED), xid) + _PORT_CHANGED
+
+
+def _pair(message: bytes) -> int:
+    """The first two octets after the header: of a multipart reply its kind."""
+    return int(_PAIR.unpack_from(message, 8)[0])
+
+
+def _no_ports(message: bytes) -> bytes:
+    """The list of ports that Ryu asks for, as if there were none, and no more parts of it to come."""
+    version, kind, _, xid = _HEADER.unpack_from(message)
+    return _HEADER.pack(version, kind, 16, xid) + _PAIR.pack(MULTIPART_PORT_DESC, 0) + bytes(4)
+
+
 def _multipart(message: bytes) -> bytes:
-    kind, _ = _PAIR.unpack_from(message, 8)
+    kind = _pair(message)
     if len(message) < 16:
         raise MalformedError(f"a multipart reply of {len(message)} bytes")
-    if kind == MULTIPART_PORT_DESC:
-        version, type_, _, xid = _HEADER.unpack_from(message)
-        return _HEADER.pack(version, type_, 16, xid) + message[8:16]
     if kind not in _ENTRIES:
         return b""
     what, least, at = _ENTRIES[kind]
@@ -214,7 +245,9 @@ def _multipart(message: bytes) -> bytes:
 
 
 _READ: Final[dict[int, Callable[[bytes], bytes]]] = {
+    CONFIG_REPLY: _config,
     PACKET_IN: _packet_in,
+    PORT_STATUS: _port_status,
     MULTIPART_REPLY: _multipart,
     ROLE_REPLY: _role,
     ROLE_STATUS: _role,

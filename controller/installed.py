@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from time import monotonic
 from typing import Final
 
 from controller.channel import Channel, ChannelError
 from controller.events import Event, about
 from controller.readback import Reading, foreign_text, judge, told
+from controller.wire import FlowStats
 from flows import meters
-from flows.flow import Flow
+from flows.flow import Flow, owned
 from flows.meters import MeterPlan, Rate
 from flows.plan import Key, Plan, removable
 
@@ -34,6 +35,7 @@ class Installed:
         self._channel = channel
         self._altered: frozenset[Key] = frozenset()
         self._foreign: frozenset[Key] = frozenset()
+        self._unsure = False
         self._seen: frozenset[Key] = frozenset()
         self._suspected = False
         self._reading_s = 0.0
@@ -43,20 +45,35 @@ class Installed:
         self.flows: dict[Key, bytes | None] = {}
         self.meters: dict[int, Rate | None] = {}
 
-    def begin(self) -> None:
-        """Read all of it, and have the switch tell of changes. Raises ChannelError."""
+    @property
+    def remark(self) -> str:
+        """What others have there, in words; '' for nothing."""
+        return foreign_text(self._foreign) if self._foreign else ""
+
+    def begin(self, needed: Mapping[int, Rate], was_so: bool) -> None:
+        """Read all of it, and have the switch tell of changes. Raises ChannelError.
+
+        `was_so`: it had just what is `given` and these meters when somebody of ours was here last. Unless it has
+        nothing of ours, and lost it all by itself, what is missing was taken away.
+        """
         try:
             self._channel.watch()
         except ChannelError as error:
             extra = about(Event.NOT_TOLD, chassis=self._chassis, reason=str(error))
             what = "%s: changes by somebody else are seen every %d s only: %s"
             LOG.warning(what, self._chassis, REREAD_S, error, extra=extra)
-        reading = self._read()
+        rows = self._rows()
+        lasted = was_so and any(owned(row.cookie) for row in rows)
+        if lasted:
+            self.flows = dict.fromkeys(self.given)
+        reading = self._judge(rows)
         self.meters = self._channel.read_meters()
         found = len(reading.installed)
         extra = about(Event.SWITCH_CONNECTED, chassis=self._chassis, found=found)
         LOG.info("%s: connected, %d of our flows found", self._chassis, found, extra=extra)
         self._tell_changed(reading, "while nobody was there")
+        if lasted:
+            self._tell_meters(needed, self.meters, "while nobody was there")
         self.begun = True
 
     def suspect(self) -> None:
@@ -68,30 +85,32 @@ class Installed:
 
         Who goes on and on does not keep us from anything else: most of the time is not spent on that.
         """
-        return self._read_at + (max(SUSPECTED_S, 5 * self._reading_s) if self._suspected else REREAD_S)
+        soon = self._suspected or self._unsure
+        return self._read_at + (max(SUSPECTED_S, 5 * self._reading_s) if soon else REREAD_S)
 
     def read_again(self) -> None:
         """Look for what somebody else changed, and tell; the next plan repairs it. Raises ChannelError."""
         if not self.begun:
             return
-        reading = self._read()
+        reading = self._judge(self._rows())
         self._tell_changed(reading, "by somebody else")
         found = self._channel.read_meters()
-        if meters.of_ours(found) != meters.of_ours(self.meters):
-            extra = about(Event.METERS_CHANGED, chassis=self._chassis)
-            LOG.warning("%s: meters changed by somebody else", self._chassis, extra=extra)
+        self._tell_meters(self.meters, found, "by somebody else")
         self.meters = found
 
-    def _read(self) -> Reading:
-        """The flows, without what was slipped in under a cookie of ours. Raises ChannelError."""
+    def _rows(self) -> list[FlowStats]:
+        """All flows of everybody. Raises ChannelError."""
         self._suspected = False
-        self._read_at = began = monotonic()
-        rows = self._channel.stats(everybody=True)
+        self._read_at = monotonic()
+        return self._channel.stats(everybody=True)
+
+    def _judge(self, rows: list[FlowStats]) -> Reading:
+        """The flows that were read, without what was slipped in under a cookie of ours. Raises ChannelError."""
         try:
             reading = judge(rows, self.flows, self.given)
         except ValueError as error:
             raise self._channel.broken(f"what it says of its flows can't be read: {error}") from None
-        self._reading_s = monotonic() - began
+        self._reading_s = monotonic() - self._read_at
         if reading.added:
             self._channel.delete(reading.added)
         self.flows = reading.installed
@@ -106,10 +125,16 @@ class Installed:
             extra = about(Event.FLOWS_CHANGED, chassis=self._chassis, changed=changed)
             LOG.warning("%s: flows changed %s: %s", self._chassis, when, changed, extra=extra)
 
+    def _tell_meters(self, before: meters.Found, found: meters.Found, when: str) -> None:
+        """Tell that somebody else changed meters, if any are others now."""
+        if meters.of_ours(found) != meters.of_ours(before):
+            extra = about(Event.METERS_CHANGED, chassis=self._chassis)
+            LOG.warning("%s: meters changed %s", self._chassis, when, extra=extra)
+
     def _tell_foreign(self, found: frozenset[Key]) -> None:
         """Tell of flows that are not ours and stay; one that stands where one of ours belongs is gone soon."""
         staying = found & self._seen
-        self._seen = found
+        self._seen, self._unsure = found, staying != found
         if staying != self._foreign:
             self._foreign = staying
             extra = about(Event.FLOWS_FOREIGN, chassis=self._chassis, number=len(staying))

@@ -263,6 +263,8 @@ class OverlayApp(app_manager.RyuApp):
             ofp_event.EventOFPFlowMonitorReply,
             ofp_event.EventOFPBarrierReply,
             ofp_event.EventOFPRoleReply,
+            ofp_event.EventOFPPortDescStatsReply,
+            ofp_event.EventOFPGetConfigReply,
         ],
         MAIN_DISPATCHER,
     )
@@ -275,6 +277,12 @@ class OverlayApp(app_manager.RyuApp):
                 self._reconcilers[name].suspect()
         else:
             channel.on_reply(event.msg)
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def _on_port(self, event: Any) -> None:
+        name, _ = self._channels.get(event.msg.datapath, (None, None))
+        if name is not None and name in self._reconcilers:
+            self._reconcilers[name].suspect_settings()
 
     @set_ev_cls(ofp_event.EventOFPRoleStatus, MAIN_DISPATCHER)
     def _on_role(self, event: Any) -> None:

@@ -17,15 +17,17 @@ from controller.announce import Announcements, inside
 from controller.channel import MASTER, SLAVE, Channel, ChannelError, DemotedError, StaleError
 from controller.drops import drops
 from controller.events import Event, about
+from controller.flows_mark import fingerprint
 from controller.installed import REREAD_S, Installed
 from controller.neighbors import delivery
+from controller.settings import Settings
 from controller.state import State
 from controller.tunnels import Tunnels, period
 from flows import meters, probe, text
 from flows.compile import Cache, everything, notice, step_by_step
 from flows.compile.learn import learned_at
 from flows.flow import Flow
-from flows.model import Binding, Overlay
+from flows.model import TUNNELS, Binding, Overlay
 from flows.plan import plan
 from flows.tables import Kind
 
@@ -51,6 +53,7 @@ class Reconciler:
         self._cache: Cache = {}
         self._channel: Channel | None = None
         self._installed: Installed | None = None
+        self._settings: Settings | None = None
         self._warmed: frozenset[probe.Way] = frozenset()
         self._warm_until: dict[probe.Way, float] = {}
         self._listened_at = self._probed_at = monotonic()
@@ -68,12 +71,18 @@ class Reconciler:
             self._installed.suspect()
             self.wake()
 
+    def suspect_settings(self) -> None:
+        """The switch has told that a port is another one."""
+        if self._settings is not None:
+            self._settings.suspect()
+            self.wake()
+
     def attach(self, channel: Channel) -> None:
         """Take a new connection to the switch; an older one is ended."""
         if self._channel is not None:
             self._channel.close()
             self._channel.on_end()
-        self._channel, self._installed = channel, None
+        self._channel, self._installed, self._settings = channel, None, None
         self._warmed, self._warm_until = frozenset(), {}
         self.wake()
 
@@ -83,7 +92,7 @@ class Reconciler:
         if channel is self._channel:
             extra = about(Event.SWITCH_DEMOTED, chassis=self.chassis)
             LOG.info("%s: another controller is master of its switch", self.chassis, extra=extra)
-            self._installed = None
+            self._installed = self._settings = None
             self.wake()
 
     def detach(self, channel: Channel) -> bool:
@@ -91,7 +100,7 @@ class Reconciler:
         channel.on_end()
         if self._channel is not channel:
             return False
-        self._channel = self._installed = None
+        self._channel = self._installed = self._settings = None
         return True
 
     def leave(self) -> None:
@@ -114,6 +123,7 @@ class Reconciler:
             due = self._listened_at + (self._state.listens or REREAD_S)
             if self._installed is not None:
                 due = min(due, self._installed.due())
+                due = min(due, self._settings.due()) if self._settings is not None else due
             probes = self._probed_at + period(len(self._state.overlay.chassis))
             woken = self._dirty.wait(timeout=max(0.0, min(due, probes) - monotonic()))
             self._dirty.clear()
@@ -132,8 +142,9 @@ class Reconciler:
                 installed = self._hold(channel)
                 if installed is not None:
                     self._reconcile(channel, installed)
+                    self._look_at_settings(channel, installed)
             except DemotedError:
-                self._installed = None
+                self._installed = self._settings = None
             except ChannelError as error:
                 self._tell(error)
                 if channel is self._channel:
@@ -158,7 +169,7 @@ class Reconciler:
         mine, generation = state.shares.mine(self.chassis), state.shares.generation(self.chassis)
         role = (MASTER if mine else SLAVE, generation)
         if channel.role != role:
-            self._installed = None
+            self._installed = self._settings = None
             try:
                 channel.take_role(role)
             except StaleError as error:
@@ -180,6 +191,19 @@ class Reconciler:
             installed.read_again()
         except ChannelError as error:
             self._tell(error)
+
+    def _look_at_settings(self, channel: Channel, installed: Installed) -> None:
+        """Look whether somebody has shut a port. Raises ChannelError."""
+        known = self._state.chassis.get(self.chassis)
+        if not installed.begun or known is None or known.plugged is None or not known.plugged.ours:
+            self._settings = None
+            return
+        if self._settings is None:
+            self._settings = Settings(self.chassis, channel)
+        if monotonic() >= self._settings.due():
+            ours = {*(tunnel.ofport for tunnel in TUNNELS), *(exit.ofport for exit in known.plugged.exits)}
+            self._settings.look(ours)
+            self._state.remark_ports(self.chassis, self._settings.shut)
 
     def _probe(self) -> None:
         """Look whether the tunnels carry anything."""
@@ -226,14 +250,14 @@ class Reconciler:
             return  # the connection has ended meanwhile; another one wakes the loop
         given = {flow.key: flow for flow in desired}
         installed.given = given
-        if not installed.begun:
-            installed.begin()
         try:
             needed = meters.needed(desired)
         except ValueError as error:
             extra = about(Event.SWITCH_FAILED, chassis=self.chassis, reason=str(error))
             LOG.error("%s: nothing is changed: %s", self.chassis, error, extra=extra)
             return
+        if not installed.begun:
+            installed.begin(needed, bool(known.plugged.flows) and known.plugged.flows == fingerprint(given, needed))
         metering = meters.plan(needed, installed.meters)
         taken = "somebody else has a meter of that number: delete it with ovs-ofctl del-meter"
         refused, wanted = _without(desired, dict.fromkeys(metering.taken, taken))
@@ -254,6 +278,8 @@ class Reconciler:
         if self._announcements.opened(_opened(overlay, self.chassis, todo.adds, refused)):
             hub.spawn(self._announcements.run)
         named = tuple(_refusal(overlay, flow, reason) for flow, reason in refused.items())
+        known.had = (given.keys(), needed) if not refused else None
+        state.remark(self.chassis, "flows", installed.remark)
         state.confirm(self.chassis, version, nb_cfg, len(installed.flows), named)
         asked = state.asked_to_count(self.chassis)
         if asked:

@@ -65,9 +65,8 @@ def _chassis(state: State, now: float) -> dict[str, ChassisStatus]:
             installed = max(0, min(installed, state.nb_cfg - 1))
         datapath = known.plugged.datapath_type if known.plugged is not None else ""
         word = "error" if error and known.state == "ready" else known.state
-        chassis[name] = ChassisStatus(
-            word, error, datapath, known.datapath_id, installed, known.flows, _silent(known), _impostor(known, now)
-        )
+        told = (_silent(known), _impostor(known, now), _remarks(known))
+        chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, *told)
     for name, why in (state.read.unusable if state.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
@@ -83,6 +82,13 @@ def _impostor(known: ChassisState, now: float) -> str:
     """Who was refused in a chassis' name not long ago, though its own switch is there; else its error tells."""
     recent = known.impostor is not None and now < known.impostor[1] + IMPOSTOR_S
     return known.impostor[0] if known.impostor is not None and recent and known.connected else ""
+
+
+def _remarks(known: ChassisState) -> tuple[str, ...]:
+    """What others have at a chassis, and is left alone, as far as it can be seen now."""
+    mirrors = known.plugged.mirrors if known.plugged is not None and not known.fault else ()
+    copied = [f"mirror '{name}' of br-int copies packets to somewhere else, and is left alone" for name in mirrors]
+    return (*copied, *(known.remarks[what] for what in sorted(known.remarks) if known.connected))
 
 
 def _strange(state: State, binding: Binding) -> str:
@@ -107,12 +113,13 @@ def _bindings(state: State) -> dict[tuple[str, str, int], BindingStatus]:
         place = (plug.chassis, plug.interface)
         for tag, binding in {0: None, **at.get(place, {})}.items():
             wrong = state.problems.get(place, "") if tag == 0 else ""
+            shut = state.chassis[plug.chassis].ports.get(plug.ofport, "") if tag == 0 else ""
             bindings[(*place, tag)] = BindingStatus(
                 plug,
                 binding.network if binding is not None else None,
                 binding.port if binding is not None else None,
                 binding is not None and _is_up(state, binding),
-                wrong or (_strange(state, binding) if binding is not None else ""),
+                wrong or (_strange(state, binding) if binding is not None else "") or shut,
             )
     exits = {(each.chassis, each.physical): each for each in state.exits()}
     for outlet in state.outlets.all():

@@ -18,9 +18,11 @@ from ovs.db.idl import Idl, Transaction
 from ryu.lib import hub
 
 from controller.events import Event, about
+from controller.flows_mark import FlowsMark
 from controller.state import State
 from controller.together import tell
 from ovsdb import marks, rights, shared, snapshot, status, vswitch
+from ovsdb.our_rows import fingerprint
 from ovsdb.provision import ask_again, provision, settled, withdraw
 from ovsdb.session import NEW, Session, TransactionError
 from ovsdb.snapshot import ChassisRow, Plugged
@@ -225,6 +227,7 @@ class ChassisSession:
         self._provisioned: tuple[Wanted, int] | None = None
         self._settled: Wanted | None = None
         self._asked_at, self._pause = 0.0, 0.0
+        self._flows = FlowsMark()
         self._later = False
         self.turns = 0
 
@@ -336,11 +339,12 @@ class ChassisSession:
         secure = row.dials_in or row.remote.startswith("ssl:")
         targets = self._targets(secure)
         try:
-            marks_ = self._marks(plugged.mark)
+            marks_ = self._marks(plugged)
             exits, mtus = state.exits_of(name), state.mtus_of(name)
             sourced = known is not None and known.applied >= 0
             wanted = Wanted(state.at_present(row.chassis), targets, row.datapath_type, marks_, exits, mtus, sourced)
-            problems = self._provision(wanted)
+            rows = fingerprint(wanted)
+            problems = self._provision(replace(wanted, marks={**marks_, marks.ROWS: rows}), rows == plugged.rows)
         except TransactionError as error:
             problems = (f"its database refused: {error}",)
         self._tell(problems)
@@ -362,18 +366,22 @@ class ChassisSession:
         others = {name: row.openflow for name, row in shares.others().items() if row.openflow}
         return others | {shares.name: shares.openflow if shares.named else own}
 
-    def _provision(self, wanted: Wanted) -> tuple[str, ...]:
-        """What stands in the way; not looked at again while neither what is wanted nor the database has changed."""
+    def _provision(self, wanted: Wanted, was_so: bool) -> tuple[str, ...]:
+        """What stands in the way; not looked at again while neither what is wanted nor the database has changed.
+
+        `was_so`: nothing else was wanted when somebody of ours was here last.
+        """
         seen = self._session.idl.change_seqno
         if (wanted, seen) == self._provisioned:
             return ()
         done = provision(self._session, wanted)
         shape = replace(wanted, marks={})  # what it is to remember changes all the time
-        if done.written and self._settled == shape:
+        if done.written and (self._settled == shape or (self._settled is None and was_so)):
             # Nothing else is wanted than what was there already, so it was not us who changed it.
             name, written = self._row.chassis.name, "; ".join(done.written)
             extra = about(Event.CHASSIS_REPAIRED, chassis=name, written=written)
-            LOG.warning("%s: set back what somebody else changed: %s", name, written, extra=extra)
+            when = "" if self._settled is not None else " while nobody was there"
+            LOG.warning("%s: set back what somebody else changed%s: %s", name, when, written, extra=extra)
         elif not done.written:
             self._settled = shape
         self._provisioned = (wanted, seen) if not done.problems else None
@@ -404,11 +412,11 @@ class ChassisSession:
             f"--from-chassis (into an empty database), or overlayctl chassis-set {name} --take-over"
         )
 
-    def _marks(self, written: str | None) -> dict[str, str]:
+    def _marks(self, plugged: Plugged) -> dict[str, str]:
         """What the chassis is to remember. Only how many changes there were may be told later."""
         declared = self._state.declared
         assert declared is not None
-        here, there = marks.mark_of(declared), marks.parse(written)
+        here, there = marks.mark_of(declared), marks.parse(plugged.mark)
         same = there is not None and (there.database_id, there.epoch) == (here.database_id, here.epoch)
         memory = marks.memory(declared, self._row.chassis.name, self._state.overlay.bindings)
         if same and memory == self._memory and monotonic() < self._marked_at + MARK_S:
@@ -416,7 +424,9 @@ class ChassisSession:
         elif here != there:
             self._marked_at = monotonic()
         self._memory = memory
-        return {marks.KEY: str(here), **memory, **self._owner()}
+        known = self._state.chassis.get(self._row.chassis.name)
+        flows = self._flows.of(known.had if known is not None else None, plugged.flows or "", monotonic())
+        return {marks.KEY: str(here), **memory, **self._owner(), **({marks.FLOWS: flows} if flows else {})}
 
     def _owner(self) -> dict[str, str]:
         shares = self._state.shares

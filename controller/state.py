@@ -363,6 +363,20 @@ class State:
         gateways |= {outlet.physical for outlet in self.outlets.at(chassis)}
         return tuple(pair for pair in self.declared.chassis[chassis].chassis.bridges if pair[0] in gateways)
 
+    def remark(self, chassis: str, what: str, remark: str) -> None:
+        """Store what others have at a chassis that is left alone, in words; '' when they have nothing of that sort."""
+        known = self.chassis.get(chassis)
+        if known is not None and known.remarks.get(what, "") != remark:
+            known.remarks = {key: said for key, said in {**known.remarks, what: remark}.items() if said}
+            self.noted()
+
+    def remark_ports(self, chassis: str, ports: Mapping[int, str]) -> None:
+        """Store the same of what is plugged in, by ofport."""
+        known = self.chassis.get(chassis)
+        if known is not None and known.ports != ports:
+            known.ports = ports
+            self.noted()
+
     def outrun(self, chassis: str, generation: int) -> None:
         """Store that a chassis of ours has seen a later generation of owners than ours."""
         self.shares.outrun(chassis, generation)

@@ -23,7 +23,11 @@ NETWORK: Final = "overlay-network/"
 PORT: Final = "overlay-port/"
 OWNER: Final = "overlay-owner"
 """Which controller writes here: its generation, and its name (`ovsdb.shared`)."""
-OURS: Final = (KEY, CHASSIS, NETWORK, PORT, OWNER)
+ROWS: Final = "overlay-rows"
+"""What its rows were made from (`ovsdb.our_rows.fingerprint`): what differs then was changed by somebody else."""
+FLOWS: Final = "overlay-flows"
+"""The flows and meters that its switch was last seen to have (`controller.flows_mark.fingerprint`)."""
+OURS: Final = (KEY, CHASSIS, NETWORK, PORT, OWNER, ROWS, FLOWS)
 """What the keys of external_ids begin with that are written here."""
 
 LAST: Final = 1 << 53

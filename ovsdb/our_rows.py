@@ -6,12 +6,13 @@ Rows with our mark are touched and no others.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 import ovs.db.idl
 
 from flows.model import TunnelPort
-from ovsdb import marks
+from ovsdb import held, marks
 from ovsdb.snapshot import BRIDGE, MARK, PHYSICAL, find, is_ours, only
 from ovsdb.wanted import Wanted, datapath_id, exit_ports, needed
 
@@ -29,6 +30,20 @@ MAX_BACKOFF_MS: Final = 1000
 """The longest a switch waits before it tries the controller again."""
 
 
+def fingerprint(wanted: Wanted) -> str:
+    """What a chassis' rows follow from, in 16 hexadecimal digits: the same while nothing else is wanted of them."""
+    rows = (
+        datapath_id(wanted.chassis.name),
+        [tunnel.name for tunnel in needed(wanted.chassis)],
+        sorted(wanted.controllers.items()),
+        wanted.datapath_type,
+        wanted.exits,
+        sorted(wanted.mtus.items()),
+        *(getattr(held, table) for table in held.__all__),
+    )
+    return blake2b(repr(rows).encode(), digest_size=8).hexdigest()
+
+
 def write_ours(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted: Wanted) -> None:
     """The whole of it; what is as it should be is not written, so the transaction may well be empty."""
     root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
@@ -42,7 +57,10 @@ def write_ours(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, wanted:
         # ovs-vswitchd leaves the old value where it can't make the new datapath; empty, it tells.
         bridge.datapath_id = []
     ours = _now(bridge, "external_ids", {}).get(MARK[0]) == MARK[1]
+    there = not changed
     changed |= _fill(bridge, _bridge_columns(wanted, bridge))
+    if there:
+        changed |= _fill(bridge, {**held.BRIDGE, "flow_tables": held.flow_tables(bridge.flow_tables)})
     if ours:
         _remember(bridge, wanted.marks)  # by entry, so that an operator's entries written meanwhile stay
     changed |= _write_ports(idl, transaction, bridge, wanted)
@@ -57,7 +75,7 @@ def remove_ours(idl: ovs.db.idl.Idl) -> None:
     bridge = find(idl, "Bridge", BRIDGE)
     if bridge is None or not is_ours(bridge):
         return
-    for controller in filter(is_ours, list(bridge.controller)):
+    for controller in list(bridge.controller):  # while there is any, the flows stay
         bridge.delvalue("controller", controller)
     for port in filter(is_ours, list(bridge.ports)):
         if port.name != BRIDGE:
@@ -111,10 +129,11 @@ def _write_ports(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridg
             if port is None and is_free(idl, place[1]):
                 on.addvalue("ports", _insert_port(idl, transaction, place[1], columns))
                 changed = True
-            elif port is not None and is_ours(port) and place[1] != BRIDGE:
-                changed |= _fill(port, {"external_ids": {**port.external_ids, **dict([MARK])}})
-                for interface in port.interfaces:
-                    changed |= _fill(interface, columns)
+            elif port is not None and place[1] == BRIDGE:
+                changed |= _fill_port(idl, transaction, port, held.PORT, {**columns, **held.LOCAL})
+            elif port is not None and is_ours(port):
+                marked: dict[str, Any] = {"external_ids": {**port.external_ids, **dict([MARK])}}
+                changed |= _fill_port(idl, transaction, port, held.PORT | marked, {**columns, **held.INTERFACE})
     return _write_mtus(bridge, wanted.mtus) or changed
 
 
@@ -145,11 +164,16 @@ def _write_mtus(bridge: Any, wanted: Mapping[str, int]) -> bool:
 
 
 def _write_controllers(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction, bridge: Any, wanted: Wanted) -> bool:
-    """A row for each controller, changed in place: a bridge that loses its last controller loses its flows."""
+    """A row for each controller, changed in place: a bridge that loses its last controller loses its flows.
+
+    Somebody else's could do anything there, and would keep the flows of a chassis that leaves: br-int has ours alone.
+    """
     there: dict[str, Any] = {}
-    free = []
+    free, foreign = [], []
     for row in _now(bridge, "controller", []):
-        if is_ours(row):
+        if not is_ours(row):
+            foreign.append(row)
+        else:
             name = row.external_ids.get(NAME, "")
             if name in wanted.controllers and name not in there:
                 there[name] = row
@@ -164,10 +188,14 @@ def _write_controllers(idl: ovs.db.idl.Idl, transaction: ovs.db.idl.Transaction,
             row = transaction.insert(idl.tables["Controller"])
             bridge.addvalue("controller", row)
             changed = True
-        changed |= _fill(row, _controller_columns(name, target))
-    for surplus in free:
+        else:
+            changed |= _fill(row, held.CONTROLLER)
+        columns = _controller_columns(name, target)
+        ids = {**_now(row, "external_ids", {}), **columns["external_ids"]}
+        changed |= _fill(row, {**columns, "external_ids": ids})
+    for surplus in (*free, *foreign):
         bridge.delvalue("controller", surplus)
-    return changed or bool(free)
+    return changed or bool(free) or bool(foreign)
 
 
 def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
@@ -176,7 +204,7 @@ def _bridge_columns(wanted: Wanted, bridge: Any) -> dict[str, Any]:
         "fail_mode": ["secure"],
         "protocols": sorted(PROTOCOLS),
         "other_config": {
-            **_now(bridge, "other_config", {}),
+            **held.other_config(_now(bridge, "other_config", {})),
             "datapath-id": datapath_id(wanted.chassis.name),
             "disable-in-band": "true",
         },
@@ -230,6 +258,27 @@ def _insert_port(
     port.interfaces = [interface]
     port.external_ids = dict([MARK])
     return port
+
+
+def _fill_port(
+    idl: ovs.db.idl.Idl,
+    transaction: ovs.db.idl.Transaction,
+    port: Any,
+    columns: Mapping[str, Any],
+    interface_columns: Mapping[str, Any],
+) -> bool:
+    """Make a port that is there, and its one interface, so; whether anything was written."""
+    changed = _fill(port, columns)
+    own = find(idl, "Interface", port.name)
+    if own is None:
+        own = transaction.insert(idl.tables["Interface"])
+        own.name = port.name
+    ids = {**_now(own, "external_ids", {}), **interface_columns.get("external_ids", {})}
+    changed |= _fill(own, {**interface_columns, "external_ids": ids})
+    if [each.uuid for each in port.interfaces] != [own.uuid]:
+        port.interfaces = [own]
+        changed = True
+    return changed
 
 
 def _fill(row: Any, columns: Mapping[str, Any]) -> bool:

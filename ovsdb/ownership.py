@@ -13,7 +13,18 @@ COLUMNS: Final = {
     "Network": frozenset({"carries", "error", "outlets"}),
     "Chassis": frozenset(
         (
-            *("state", "error", "datapath", "datapath_id", "cur_cfg", "flows", "silent", "impostor", "drops_read"),
+            *(
+                "state",
+                "error",
+                "datapath",
+                "datapath_id",
+                "cur_cfg",
+                "flows",
+                "silent",
+                "impostor",
+                "remarks",
+                "drops_read",
+            ),
             *("owner", "generation", "heard", "seen", "connected", "present", "exits"),
         )
     ),

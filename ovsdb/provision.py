@@ -103,6 +103,9 @@ def _written(transaction: ovs.db.idl.Transaction) -> Iterator[str]:
         if row._data is None:
             yield f"{name} was not there"
             continue
+        for gone in (each for keys in row._mutations.get("_removes", {}).values() for each in keys):
+            if isinstance(gone, ovs.db.idl.Row):
+                yield f"{name} had {gone._table.name} {getattr(gone, 'name', '') or getattr(gone, 'target', '')}"
         for column in sorted(row._changes.keys() - _OPEN):
             was = row._data[column].to_string()
             if column == "external_ids" and MARK[0] not in was:

@@ -110,7 +110,7 @@ class Plugged:
     has one. `mark` is the state of the overlay database that it has last seen, as it was written there. `exits` lead
     to physical networks; `internal` are the interfaces that Open vSwitch itself provides. `ours`: the chassis belongs
     to this overlay database; else nothing of it is read or changed. `owner` is what stands there of the controller that
-    writes to it.
+    writes to it, `rows` and `flows` what does of how they were left (`ovsdb.marks`). `mirrors` are br-int's, by name.
     """
 
     plugs: tuple[Plug, ...] = ()
@@ -121,6 +121,9 @@ class Plugged:
     internal: frozenset[str] = frozenset()
     ours: bool = True
     owner: str | None = None
+    rows: str | None = None
+    flows: str | None = None
+    mirrors: tuple[str, ...] = ()
 
 
 def is_marked(row: Any) -> bool:
@@ -464,6 +467,9 @@ def plugged(idl: ovs.db.idl.Idl, chassis: str) -> Plugged:
         ),
         frozenset(i.name for port in bridge.ports for i in port.interfaces if i.type == "internal" and not is_ours(i)),
         owner=bridge.external_ids.get("overlay-owner"),
+        rows=bridge.external_ids.get("overlay-rows"),
+        flows=bridge.external_ids.get("overlay-flows"),
+        mirrors=tuple(sorted(mirror.name for mirror in bridge.mirrors)),
     )
 
 

@@ -23,7 +23,7 @@ SEEN_S: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class ChassisStatus:
-    """The columns of a Chassis row that are the controller's; `silent` as it stands there."""
+    """The columns of a Chassis row that are the controller's; `silent` and `remarks` as they stand there."""
 
     state: str
     error: str
@@ -33,6 +33,7 @@ class ChassisStatus:
     flows: int
     silent: Mapping[str, str] = field(default_factory=dict)
     impostor: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ def _write_chassis(idl: ovs.db.idl.Idl, status: Status) -> None:
                 flows=said.flows,
                 silent=dict(said.silent),
                 impostor=said.impostor,
+                remarks=sorted(said.remarks),
             )
         if row.name in status.taken_over and TAKE_OVER in row.external_ids:
             row.delkey("external_ids", TAKE_OVER)

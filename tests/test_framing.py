@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from ryu.ofproto import ofproto_protocol, ofproto_v1_4
+from ryu.ofproto import ofproto_v1_4_parser as parser
 
 from controller import framing
 from controller.framing import Framing, MalformedError
 
 HEADER = struct.Struct("!BBHI")
+_DATAPATH = ofproto_protocol.ProtocolDesc(version=ofproto_v1_4.OFP_VERSION)
 
 
 def message(kind: int, body: bytes = b"", version: int = 5, length: int | None = None) -> bytes:
@@ -78,12 +81,24 @@ def test_of_a_role_the_role_and_its_generation_are_read() -> None:
 
 def test_what_nobody_asked_for_is_left_out() -> None:
     others = set(range(256)) - {framing.ERROR, framing.PACKET_IN, framing.MULTIPART_REPLY}
-    others -= {framing.ROLE_REPLY, framing.ROLE_STATUS}
+    others -= {framing.ROLE_REPLY, framing.ROLE_STATUS, framing.PORT_STATUS, framing.CONFIG_REPLY}
     assert [kind for kind in sorted(others) if admitted().feed(message(kind))] == [2, 3, 21]
     for kind in (2, 6, 11, 12, 65535):  # tables, groups, meters, ...: their parsers are not for strangers
         assert admitted().feed(message(19, struct.pack("!HH4x", kind, 0) + bytes(64))) == []
-    ports = message(19, struct.pack("!HH4x", 13, 0) + bytes(72))
-    assert admitted().feed(ports) == [message(19, struct.pack("!HH4x", 13, 0))]
+
+
+def test_ports_are_for_us_and_ryu_which_keeps_them_hears_of_one() -> None:
+    """It asks for all of them first, and for the next part where there is one."""
+    ports = message(19, struct.pack("!HH4xIH66x", 13, 1, 7, 72))
+    switch = admitted()
+    assert switch.feed(ports) == [message(19, struct.pack("!HH4x", 13, 0))]
+    assert switch.feed(ports) == [ports]
+    changed = [message(12, struct.pack("!B7xIH66x", 0, number, 0)) for number in (7, 8)]
+    (told,) = {*switch.feed(changed[0]), *switch.feed(changed[1])}
+    port = parser.OFPPortStatus.parser(_DATAPATH, 5, 12, len(told), 7, bytearray(told)).desc
+    assert (port.port_no, port.length, port.properties) == (0xFFFFFFFE, 40, [])
+    config = message(8, struct.pack("!HH", 1, 128))
+    assert switch.feed(config) == [config]
 
 
 METERS = message(19, struct.pack("!HH4x", 10, 0) + struct.pack("!HHIHHII4x", 24, 6, 5, 1, 16, 100, 50) * 2)
@@ -119,10 +134,27 @@ LIES_ADMITTED = {
     "a meter of no length": message(19, struct.pack("!HH4x", 10, 0) + bytes(8)),
     "a meter that is too long": message(19, struct.pack("!HH4xHHI", 10, 0, 24, 6, 5)),
     "a meter of an odd length": message(19, struct.pack("!HH4xHHI", 10, 0, 12, 6, 5) + bytes(4)),
+    "a configuration that is too long": message(8, bytes(8)),
     "meters that end early": message(19, struct.pack("!HH4x", 10, 0) + b"\0"),
     "a multipart reply without a type": message(19),
     "another version": message(21, version=4),
 }
+
+
+LIES_LATER = {
+    "a port of no length": message(19, struct.pack("!HH4x", 13, 0) + bytes(72)),
+    "a port that is too long": message(19, struct.pack("!HH4xIH66x", 13, 0, 7, 80)),
+    "a port of an odd length": message(19, struct.pack("!HH4xIH66x", 13, 0, 7, 44)),
+    "ports that end early": message(19, struct.pack("!HH4xIH", 13, 0, 7, 72)),
+}
+
+
+@pytest.mark.parametrize("sent", LIES_LATER.values(), ids=LIES_LATER)
+def test_what_no_switch_sends_when_it_is_asked_by_us(sent: bytes) -> None:
+    switch = admitted()
+    switch.feed(message(19, struct.pack("!HH4x", 13, 0)))
+    with pytest.raises(MalformedError):
+        switch.feed(sent)
 
 
 @pytest.mark.parametrize("sent", LIES.values(), ids=LIES)

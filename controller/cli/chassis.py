@@ -151,6 +151,7 @@ def described(row: Row, vteps: Sequence[Row]) -> Row:
         "error": row["error"],
         "impostor": row["impostor"],
         "silent": dict(sorted(row["silent"][1])),
+        "remarks": sorted(elements(row["remarks"])),
         "description": row["description"],
         "reported": values.plain(None, row["reported"]),
     }

@@ -15,7 +15,7 @@ from typing import Any, Final
 from controller.cli.database import Database, opened
 from controller.cli.draft import Draft
 from controller.cli.errors import CommandError
-from controller.cli.show import NAMED, overview, silence, unheard
+from controller.cli.show import NAMED, overview, remarks, silence, unheard
 from controller.cli.tables import as_json, coloured
 from controller.cli.text import escaped
 from ovsdb.paths import default_database
@@ -97,6 +97,8 @@ def _findings(database: Database) -> Iterable[Finding]:
         yield "alarm", 2, seen["alarm"]
     yield _chassis(hosts)
     yield _few("tunnels", [f"{name}: {what}" for name, what, _ in unheard(hosts)], "all that is sent arrives")
+    foreign = [f"{name}: {what}" for name, what in remarks(hosts)]
+    yield _few("others", foreign, "nobody else has flows or mirrors on br-int")
     yield _few("impostors", [f"{host['name']}: {host['impostor']}" for host in hosts if host["impostor"]], "none")
     yield _configuration(seen)
     told = ("chassis", "controller")

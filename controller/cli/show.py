@@ -260,13 +260,14 @@ def problems(hosts: Sequence[Row], networks: Sequence[Row], bindings: Sequence[R
         if host["impostor"]
     ]
     of_tunnel = [{"where": f"chassis {name}", "what": what, "advice": advice} for name, what, advice in unheard(hosts)]
+    of_others = [{"where": f"chassis {name}", "what": what, "advice": ""} for name, what in remarks(hosts)]
     of_network = [
         {"where": f"network {row['name']}", "what": row["error"], "advice": ""}
         for row in sorted(networks, key=lambda row: str(row["name"]))
         if row["error"]
     ]
     of_interface = [{"where": place(row), "what": row["error"], "advice": ""} for row in bindings if row["error"]]
-    return of_chassis + of_tunnel + of_network + of_interface
+    return of_chassis + of_tunnel + of_others + of_network + of_interface
 
 
 def unheard(hosts: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
@@ -283,6 +284,13 @@ def unheard(hosts: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
         here = next((each for each in addresses[host["name"]] if (":" in each) == (":" in ip)), "")
         advice = f"does the underlay carry {way} from {ip} to {here}? On that host: ping -I {ip} {here}"
         yield host["name"], f"nothing arrives of what is sent there by {named}{more}", advice
+
+
+def remarks(hosts: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """The chassis where others have something that is left alone, and what."""
+    for host in hosts:
+        for remark in host["remarks"]:
+            yield host["name"], remark
 
 
 def place(row: Row) -> str:

@@ -38,7 +38,7 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
     code, said = asked(capsys)
     assert (code, said["level"]) == (0, "OK")
     assert call("health") == 0
-    words = ["database", "controller", "chassis", "tunnels", "impostors", "configuration", "problems"]
+    words = ["database", "controller", "chassis", "tunnels", "others", "impostors", "configuration", "problems"]
     first, *rest = capsys.readouterr().out.splitlines()
     assert first.startswith("OK: ")
     assert [line.split()[1] for line in rest] == words
@@ -60,6 +60,11 @@ def test_all_is_well(served: Connection, capsys: pytest.CaptureFixture[str]) -> 
             ("Chassis", [["name", "==", "h1"]], {"silent": ["map", [["vxlan 192.0.2.2", "h2"]]]}),
             1,
             "h1: nothing arrives of what is sent there by h2 (vxlan from 192.0.2.2)",
+        ),
+        (
+            ("Chassis", [["name", "==", "h1"]], {"remarks": ["set", ["1 flows are not ours"]]}),
+            1,
+            "h1: 1 flows are not ours",
         ),
         (("Chassis", [], {"state": "unreachable"}), 2, "0 of 2 ready"),
     ],

@@ -51,6 +51,7 @@ def test_what_is_declared_is_listed(run: Callable[..., str]) -> None:
         "impostor": "",
         "installed": 0,
         "silent": {},
+        "remarks": [],
         "description": "",
         "reported": {},
     }

@@ -1,4 +1,4 @@
-"""A thousand edits of a chassis' flows and meters, among foreign ones that are to stay as they are."""
+"""A thousand edits of a chassis' flows, meters and tunnel ports, among foreign flows that are to stay as they are."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _TABLES: Final = tuple(table.id for table in PIPELINE if table.id not in LEARNED
 OURS: Final = "cookie=0x0e70000000000000/0xfff0000000000000"
 _FOREIGN_METER: Final = 60000
 _OF14: Final = ("-O", "OpenFlow14")
+_SETTINGS: Final = ("no-forward", "no-receive", "no-packet-in")
 
 
 def edited(ground: Ground, chance: random.Random) -> None:
@@ -69,12 +70,14 @@ class _World:
             if found.get(cookie, "").partition("actions=")[2] != actions:
                 wrong.append(f"foreign: {cookie}, {found.get(cookie)}")
         others = self._meters_and_groups()
+        shut = re.findall(r"\((overlay-.*)\):.*\n +config: +(?!0$)(.*)", self._switch("dump-ports-desc"), re.MULTILINE)
+        wrong += [f"port {name}: {settings}" for name, settings in shut]
         return wrong + ([f"meters or groups: {others}"] if others != self._others else [])
 
     def edit(self) -> None:
         """One more edit, of any sort. What the switch refuses changes nothing."""
-        sort = self._chance.choices((self._edit_ours, self._edit_foreign, self._edit_meters), (16, 4, 1))[0]
-        sort()
+        sorts = (self._edit_ours, self._edit_foreign, self._edit_meters, self._edit_ports)
+        self._chance.choices(sorts, (16, 4, 1, 2))[0]()
 
     def _edit_ours(self) -> None:
         chance = self._chance
@@ -130,10 +133,17 @@ class _World:
             self._switch("mod-meter", f"meter={meter},pktps,burst,bands=type=drop rate=1 burst_size=1")
         self._switch("del-flows", f"{OURS},table=50")
 
+    def _edit_ports(self) -> None:
+        """A tunnel port is shut, and now and then fragments are to be dropped, which is seen when ports are."""
+        if self._chance.random() < 0.2:
+            self._switch("set-frags", "drop")
+        self._switch("mod-port", self._chance.choice(("overlay-vxlan", "overlay-gre")), self._chance.choice(_SETTINGS))
+
     def _meters_and_groups(self) -> str:
         """All of them, in an order of their own: Open vSwitch's changes."""
         found = "".join(self._switch(f"dump-{each}") for each in ("meters", "groups"))
-        return "\n".join(sorted(re.findall(r"(?:meter|group_id)=.*(?:\n *type=.*)*", found)))
+        settings = [self._switch("get-frags")]
+        return "\n".join(sorted(re.findall(r"(?:meter|group_id)=.*(?:\n *type=.*)*", found)) + settings)
 
     def _switch(self, command: str, *argument: str) -> str:
         if argument:

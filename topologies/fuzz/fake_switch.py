@@ -126,6 +126,8 @@ def _answer(message: bytes) -> bytes:
         return message[:1] + b"\3" + message[2:]
     if kind == 18:
         return pack("!BBH", 5, 19, 16) + xid + message[8:10] + bytes(6)
+    if kind == 7:
+        return pack("!BBH", 5, 8, 12) + xid + pack("!HH", 0, 128)
     return pack("!BBH", 5, 21, 8) + xid if kind == 20 else b""
 
 

@@ -27,7 +27,12 @@ AWAITED: Final = b"\x5e\xed\x5e\xed"
 ROUNDS: Final = 6
 """How often everybody else has a turn until nothing is left to be done."""
 _HEADER: Final = Struct("!BBHI")
-_ASKING: Final = {18: "a multipart request", 20: "a barrier", 24: "a request for a role"}
+_ASKING: Final = {
+    7: "a request for its configuration",
+    18: "a multipart request",
+    20: "a barrier",
+    24: "a request for a role",
+}
 HELLO: Final = bytes.fromhex("0600001000000001000100080000007e")
 
 
@@ -314,6 +319,10 @@ def _conversation(given: Sequence[bytes]) -> list[bytes]:
         _reply(10, meters),
         barrier,
         barrier,
+        _reply(13, _PORTS),
+        message(8, pack("!HH", 1, 128)),
+        barrier,
+        message(12, pack("!B7x", 2) + _PORTS[:72]),
         _reply(16, pack("!HH4x", 8, 1)),
         _packet_in(_ARP),
     ]
@@ -322,6 +331,13 @@ def _conversation(given: Sequence[bytes]) -> list[bytes]:
 _ARP: Final = bytes.fromhex(
     "ffffffffffff020000000009 0806 0001 0800 06 04 0001 020000000009 0a000009 000000000000 0a000001"
 )
+
+
+_PORTS: Final = b"".join(
+    pack("!IHxx6sxx16sIIHH28x", number, 72, bytes((2, *bytes(4), number & 0xFF)), name, 1 << 5, 4, 0, 32)
+    for number, name in ((1, b"vm1"), (65001, b"overlay-vxlan"))
+)
+"""Ports that somebody has shut, one of them ours."""
 
 
 def _packet_in(data: bytes, cookie: int = 0xE7, in_port: int = 9) -> bytes:
@@ -343,7 +359,7 @@ def _messages(given: Sequence[bytes]) -> list[bytes]:
         9: pack("!IH6xIIQQII", 5, 56, 1, 4, 5, 6, 7, 8) + bytes(8),
         10: pack("!HHIHHII4x", 24, 13, 5, 1, 16, 100, 50),
         12: pack("!HBB", 64, 1, 0) + bytes(60),
-        13: pack("!IHxx6sxx16s", 1, 72, bytes(6), b"eth0") + bytes(40),
+        13: _PORTS,
         16: pack("!HHHHHBBQ", 40, 0, 0, 0, 9, 0, 0, 7) + pack("!HH4x", 1, 4) + bytes(12),
         **{kind: bytes(size) for kind, size in _SIZES.items()},
     }
