@@ -70,8 +70,9 @@ class _World:
             if found.get(cookie, "").partition("actions=")[2] != actions:
                 wrong.append(f"foreign: {cookie}, {found.get(cookie)}")
         others = self._meters_and_groups()
-        shut = re.findall(r"\((overlay-.*)\):.*\n +config: +(?!0$)(.*)", self._switch("dump-ports-desc"), re.MULTILINE)
-        wrong += [f"port {name}: {settings}" for name, settings in shut]
+        printed = self._switch("dump-ports-desc")
+        settings = re.findall(r"\((overlay-.*)\):.*\n +config: +(\S.*)", printed)
+        wrong += [f"port {name}: {set_to}" for name, set_to in settings if set_to != "0"]
         return wrong + ([f"meters or groups: {others}"] if others != self._others else [])
 
     def edit(self) -> None:
@@ -137,6 +138,8 @@ class _World:
         """A tunnel port is shut, and now and then fragments are to be dropped, which is seen when ports are."""
         if self._chance.random() < 0.2:
             self._switch("set-frags", "drop")
+            for setting in ("no-packet-in", "packet-in"):  # one of them changes something, so the switch tells
+                self._switch("mod-port", "overlay-gre", setting)
         self._switch("mod-port", self._chance.choice(("overlay-vxlan", "overlay-gre")), self._chance.choice(_SETTINGS))
 
     def _meters_and_groups(self) -> str:
