@@ -48,7 +48,7 @@ def test_nothing_is_lost(old: str) -> None:
     with connect(old) as database:
         assert upgrade.upgrade(database) == ("1.0.0", PRESENT["version"])
     for where in old.split(","):
-        eventually(lambda at=where: version(at) == PRESENT["version"], 5, f"{where} has the new schema")
+        eventually(lambda at=where: version(at) == PRESENT["version"], 20, f"{where} has the new schema")
         with connect(where) as database:
             assert released.content(database) == before
             totals = database.select("Overlay_Global")[0]
@@ -183,16 +183,19 @@ def test_two_at_once_and_old_writers(old: str) -> None:
             failures.append(failure)
 
     threads = [threading.Thread(target=target) for target in (write, run, run)]
-    for thread in threads:
-        thread.start()
-    for thread in threads[1:]:
-        thread.join()
-    ended.set()
-    threads[0].join()
+    threads[0].start()
+    try:
+        eventually(lambda: added, 20, "a network is added")
+        for thread in threads[1:]:
+            thread.start()
+        for thread in threads[1:]:
+            thread.join()
+    finally:
+        ended.set()
+        threads[0].join()
     assert failures == []
     with connect(old) as database:
         networks = released.content(database)["networks"]
-    assert added
     assert {name: networks[name][1] for name in added} == {name: f"tenant{int(name[4:]) % 3}" for name in added}
 
 
