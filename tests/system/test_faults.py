@@ -113,6 +113,7 @@ def test_a_port_leaves_a_dead_host(lab: Lab) -> None:
     eventually(lambda: states_of(lab)["h3"] == "unreachable", 40)
     add = ("ovs-vsctl", "add-port", "br-int", "web3b", "--", "set", "interface", "web3b", "type=internal")
     lab.run("h2", *add, "external_ids:iface-id=web3")
+    lab.run("h2", "ip", "link", "set", "web3b", "up")  # as whoever plugs a VM in does; one that is down is told
     eventually(lambda: where(lab, "web3") == ("h2", True), 15)
     lab.heal("h3", "management")
     eventually(lambda: "'web3' is moving here from h2/web3b" in problems(lab).get("h3/web3", ""), 40)
