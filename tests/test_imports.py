@@ -8,7 +8,7 @@ import sys
 import pytest
 
 FLOWS = "flows.compile, flows.plan, flows.bind, flows.probe, flows.simulate, flows.text, flows.truth"
-OVSDB = "ovsdb.session, ovsdb.snapshot, ovsdb.provision, ovsdb.status, ovsdb.embedded, ovsdb.rpc"
+OVSDB = "ovsdb.session, ovsdb.snapshot, ovsdb.provision, ovsdb.shared, ovsdb.status, ovsdb.embedded, ovsdb.rpc"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ SILENCE_S = 45
 """Seconds after which a controller that left no sign of life is missed; it leaves one every ten."""
 NAMED = 3
 """Of many things alike so many are named."""
-SILENT = ("connecting", "unreachable")
+STALE = ("connecting", "unreachable")
 """States of a chassis in which what is said of its interfaces is what was last known."""
 
 
@@ -61,8 +61,8 @@ def overview(draft: Draft) -> dict[str, Any]:
     declared = ports.listed(draft)
     bindings = sorted(tables["Binding"], key=lambda row: (row["chassis"], row["interface"], row["tag"]))
     port_names = {row["name"] for row in declared}
-    silent = {host["name"] for host in hosts if host["state"] in SILENT}
-    of_port, of_network, unresolved = _places(bindings, port_names, set(names.values()), silent)
+    stale = {host["name"] for host in hosts if host["state"] in STALE}
+    of_port, of_network, unresolved = _places(bindings, port_names, set(names.values()), stale)
     members = defaultdict(list)
     for port in declared:
         members[port["network"]].append(_port(port, of_port[port["name"]]))
@@ -149,7 +149,7 @@ def _uses(draft: Draft) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str,
 
 
 def _places(
-    bindings: Sequence[Row], declared: set[str], networks: set[str], silent: set[str]
+    bindings: Sequence[Row], declared: set[str], networks: set[str], stale: set[str]
 ) -> tuple[Any, Any, list[Any]]:
     """Bindings as places: of each declared port, of each network's undeclared ones, and of no network."""
     of_port, of_network, unresolved = defaultdict(list), defaultdict(list), []
@@ -161,7 +161,7 @@ def _places(
             "ofport": row["ofport"],
             "up": row["up"],
             "error": row["error"],
-            "stale": row["chassis"] in silent,
+            "stale": row["chassis"] in stale,
             **{column: optional(row[column]) for column in WRITTEN},
         }
         # A port that two interfaces claim is bound to one of them; the other names it all the same.
@@ -300,7 +300,7 @@ def place(row: Row) -> str:
 
 def _advice(host: Row) -> str:
     name, ovsdb = host["name"], host["ovsdb"]
-    if host["state"] in SILENT and (ovsdb in host["error"] or not host["error"]):
+    if host["state"] in STALE and (ovsdb in host["error"] or not host["error"]):
         if ovsdb.startswith("dial-in:"):
             return f"can the host reach us? If we are to connect: overlayctl chassis-set {name} --ovsdb OVSDB"
         if ovsdb.startswith("unix:"):
