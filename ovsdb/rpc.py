@@ -301,8 +301,9 @@ class Connection:
             chunk = self._socket.recv(CHUNK)
             if not chunk:
                 raise ConnectionResetError("the server closed it")
-            self._received += chunk
-            if not self._received.startswith(b"{"):
+            # What may stand between two messages may also come alone.
+            self._received += chunk if self._received else chunk.lstrip()
+            if self._received and not self._received.startswith(b"{"):
                 raise ValueError(f"what answers there is no OVSDB server: {bytes(self._received[:40])!r}")
             ended = chunk.rstrip().endswith(b"}")
 

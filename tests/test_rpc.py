@@ -160,6 +160,20 @@ def test_messages_may_arrive_in_any_pieces(pair: tuple[Connection, socket.socket
     sender.join()
 
 
+def test_what_stands_between_messages_may_come_alone(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+
+    def send() -> None:
+        for piece in (reply(0, "old"), b"\n", b" \n ", reply(1, "asked for") + b"\n"):
+            server.sendall(piece)
+            time.sleep(0.05)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert connection.call("a", []) == "asked for"
+    sender.join()
+
+
 def test_silence_ends_in_an_error(pair: tuple[Connection, socket.socket]) -> None:
     started = time.monotonic()
     with pytest.raises(UnreachableError, match=r"unix:/test: no answer within 0\.2 s"):

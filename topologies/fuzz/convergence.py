@@ -174,6 +174,9 @@ class Watch:
         self._process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._mac = vm(lab.topology, PORT).mac
         self.heard: list[float] = []
+        # Its first line is the answer that it is told from now on; what goes on before, nobody would report.
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
