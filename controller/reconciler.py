@@ -240,7 +240,13 @@ class Reconciler:
         """One pass. Nothing is touched before the overlay and the chassis' own ports are known."""
         state = self._state
         known = state.chassis.get(self.chassis)
-        if not state.acts or not state.complete or known is None or known.plugged is None or not known.plugged.ours:
+        if (
+            not state.trust.acts
+            or not state.complete
+            or known is None
+            or known.plugged is None
+            or not known.plugged.ours
+        ):
             return
         version, nb_cfg, overlay = state.version, state.nb_cfg, state.overlay
         if self.chassis not in overlay.chassis:

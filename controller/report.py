@@ -25,18 +25,18 @@ def report(state: State, now: float, clock: float) -> Status:
     """The status of a moment: `now` in seconds of a clock that only rises, `clock` in seconds since 1970."""
     declared = state.declared.chassis if state.declared is not None else {}
     asked = frozenset(name for name, known in state.chassis.items() if known.plugged is not None)
-    leads = state.shares.leads
+    leads, read = state.shares.leads, state.trust.read
     return Status(
         _chassis(state, now),
         _bindings(state),
         state.overlay.neighbors,
         state.nb_cfg,
         asked,
-        state.read.nb_cfg if state.read is not None else 0,
-        state.alarm if state.doubts is None else "",
+        read.nb_cfg if read is not None else 0,
+        state.trust.alarm if state.trust.doubts is None else "",
         tuple(state.pending[name] for name in sorted(state.pending)),
         frozenset(name for name, row in declared.items() if row.takes_over and _is_ours(state, name)),
-        beyond(state.read, state.marks()) if state.complete and state.read and state.read.accepted else None,
+        beyond(read, state.marks()) if state.complete and read and read.accepted else None,
         networks=_networks(state) if leads else {},
         drops=_drops(state),
         seen=state.neighbors.seen(now, clock),
@@ -58,7 +58,7 @@ def _chassis(state: State, now: float) -> dict[str, ChassisStatus]:
     for name, known in state.chassis.items():
         if known.foreign:
             continue
-        held = HELD if known.connected and not state.acts else ""
+        held = HELD if known.connected and not state.trust.acts else ""
         error = "; ".join(filter(None, [known.error, held, *unreachable.get(name, [])]))
         installed = min(known.cur_cfg, known.provisioned_cfg)
         if not (state.outlets.settled(name) and _vteps_settled(state)):
@@ -67,7 +67,7 @@ def _chassis(state: State, now: float) -> dict[str, ChassisStatus]:
         word = "error" if error and known.state == "ready" else known.state
         told = (_silent(known), _impostor(known, now), _remarks(known))
         chassis[name] = ChassisStatus(word, error, datapath, known.datapath_id, installed, known.flows, *told)
-    for name, why in (state.read.unusable if state.read is not None else {}).items():
+    for name, why in (state.trust.read.unusable if state.trust.read is not None else {}).items():
         chassis.setdefault(name, ChassisStatus("error", why, "", "", 0, 0))
     return chassis
 
@@ -149,14 +149,14 @@ def _networks(state: State) -> dict[str, NetworkStatus]:
         least = state.least(network.encap)
         chassis = [state.overlay.chassis[each] for each in members.get(name, ()) if each in state.overlay.chassis]
         faults = (
-            state.read.network_faults.get(name, "") if state.read is not None else "",
+            state.trust.read.network_faults.get(name, "") if state.trust.read is not None else "",
             state.network_problems.get(name, ""),
             not_carried(network, chassis),
             _unasked(state, network) if chassis else "",
         )
         carries = least.mtu if least is not None else None
         found[name] = NetworkStatus(carries, "; ".join(filter(None, faults)))
-    for name, fault in state.read.network_faults.items() if state.read is not None else ():
+    for name, fault in state.trust.read.network_faults.items() if state.trust.read is not None else ():
         found.setdefault(name, NetworkStatus(None, fault))  # one that is left out
     return found
 

@@ -94,7 +94,7 @@ class OverlaySession:
         while True:
             self.turns += 1
             changed = session.run()
-            self._state.current = session.in_sync
+            self._state.trust.current = session.in_sync
             self._say(session.fault or "connected")
             if session.in_sync:
                 shares.openflow = shares.openflow or self._openflow()
@@ -326,7 +326,7 @@ class ChassisSession:
             state.outrun(name, marks.generation(plugged.owner))
             state.plug(name, plugged, self._problems)
             return
-        if state.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
+        if state.trust.alarm or (mark is not None and mark.later_than(marks.mark_of(state.declared))):
             state.plug(name, plugged, self._problems)
             return
         known = state.chassis.get(name)

@@ -5,13 +5,11 @@ Nothing here speaks to anybody. `derive()` is the one way from what was stored t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller import places
 from controller.chassis_state import ChassisState
-from controller.events import Event, about
 from controller.heard import Told
 from controller.neighbors import NEIGHBOR_AGE, Claims, Neighbors, delivery, question
 from controller.outlets import OpenOutlets
@@ -20,6 +18,7 @@ from controller.report import report
 from controller.shares import Shares
 from controller.strange import Strange
 from controller.together import Together, begin_to_lead, hand_over
+from controller.trust import Trust
 from controller.vteps import VtepChanges, as_told
 from flows.bind import Exit, Place, bind
 from flows.flow import Action
@@ -29,23 +28,14 @@ from ovsdb.marks import Mark, parse
 from ovsdb.shared import Shared
 from ovsdb.snapshot import Declared, LastKnown, Plugged
 from ovsdb.status import Drop, Pending, Status
-from ovsdb.trust import Missing, missing, missing_at_start, objection, same_rows
-
-LOG = logging.getLogger("overlay.state")
-DOUBTED = 2
-"""Beats of ours for which an objection is in doubt."""
 
 
 @dataclass
 class State:
     """The store. `changed` is called when the overlay is new, `noted` when only its status is.
 
-    `alarm` is why what the overlay database says is not acted on, '' when it is: `declared` then stays what it was;
-    while that is in doubt `doubts` is since which beat of ours, and `stood` whether it stands in the database by now;
-    `suspect`: `declared` itself is what is objected to.
-    `lost` is what has vanished from there, and nobody deleted it. `current`: the overlay database can be read now;
-    while it can't, chassis may well have seen more. `pending` are chassis that dialled in and are not declared. `read`
-    is what the overlay database says, whether it is acted on or not; `problems` is what is wrong with a plug, by its
+    `trust` says what the overlay database says, and whether it is acted on: else `declared` stays what it was.
+    `pending` are chassis that dialled in and are not declared. `problems` is what is wrong with a plug, by its
     place, and `network_problems` why a network is not connected to its physical one; `since` the version at which each
     binding came, and `drops` each chassis' latest answer to a request for counters. `controller.report` says all that
     in the overlay database's words.
@@ -60,20 +50,12 @@ class State:
 
     changed: Callable[[], None]
     noted: Callable[[], None]
-    declared: Declared | None = None
     chassis: dict[str, ChassisState] = field(default_factory=dict)
     overlay: Overlay = field(default_factory=Overlay)
     version: int = 0
     nb_cfg: int = 0
     complete: bool = False
-    alarm: str = ""
-    doubts: int | None = None
-    suspect: bool = False
-    stood: bool = False
-    lost: frozenset[Missing] = frozenset()
-    current: bool = True
     pending: dict[str, Pending] = field(default_factory=dict)
-    read: Declared | None = None
     _last: LastKnown = field(default_factory=LastKnown)
     problems: Mapping[Place, str] = field(default_factory=dict)
     network_problems: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +73,7 @@ class State:
     def __post_init__(self) -> None:
         self.strange = Strange(self.noted)
         self.neighbors = Neighbors(self.strange)
+        self.trust = Trust(self.shares, self.noted)
 
     def declare(
         self, declared: Declared, last: LastKnown | None = None, shared: Shared | None = None, now: float = 0.0
@@ -113,20 +96,20 @@ class State:
         return theirs or not self.together.begun or any(known.plugged is None for known in self.chassis.values())
 
     def _declare(self, declared: Declared, last: LastKnown) -> None:
-        self.read = declared
+        self.trust.read = declared
         if self.declared is None:
             self._last = last
             self.neighbors.set_age(declared.neighbor_age or NEIGHBOR_AGE)
             self.neighbors.restore(last.neighbors, last.seen)
             self.outlets.remember(last.outlets)
-            self.lost = missing_at_start(declared, last, self.marks())
-        elif declared == self.declared and not self.alarm:
-            self.read = self.declared
+            self.trust.begin(declared, last, self.marks())
+        elif declared == self.declared and not self.trust.alarm:
+            self.trust.read = self.declared
             return
-        alarmed = self.alarm
-        self._consider()
+        alarmed = self.trust.alarm
+        self.trust.consider(self.marks(), self.overlay.bindings)
         # At the start what is declared says at least which chassis there are, to be asked and left as they are.
-        if not self.alarm or self.declared is None:
+        if not self.trust.alarm or self.declared is None:
             self._accept(declared, anew=bool(alarmed))
 
     def _share(self, shared: Shared, last: LastKnown | None, led: bool, before: LastKnown, now: float) -> None:
@@ -152,59 +135,17 @@ class State:
             self.derive(anyway=True)
         self._complete()
 
-    def _consider(self) -> None:
-        """Look whether what was read may be acted on. An objection stands until an operator overrules it.
-
-        Writes go on meanwhile, and would soon have a lost or older database look like one that has gone on. Where
-        there are other controllers it may be that we are behind, or the server that we read from: when something that
-        we have written since then has come back to us, all that was written before has, and there is no doubt left.
-        """
-        if self.read is None or not self.current:
-            return
-        certain = self.alarm if self.doubts is None else ""
-        if self.stood and not self.read.alarm:
-            certain = ""  # who leads has taken it out: it was overruled, of which we may have seen only this
-        self.stood = bool(self.read.alarm)
-        alarm, doubts = certain or self.read.alarm, None
-        if self.read.accepted:
-            alarm = ""
-        elif not alarm:
-            lost = self._missing(self.read)
-            alarm = objection(self.read, self.declared, self.marks(), lost)
-            doubts = self._doubt(alarm)
-        if alarm and doubts is None and not certain:
-            LOG.error("%s", alarm, extra=about(Event.ALARM, reason=alarm))
-        elif certain and not alarm:
-            LOG.info("the overlay database is acted on again", extra=about(Event.ALARM))
-        if alarm and (self.declared is None or same_rows(self.read, self.declared)):
-            self.suspect = True
-        changed = (alarm, doubts is None) != (self.alarm, self.doubts is None)
-        self.alarm, self.doubts = alarm, doubts
-        self.shares.hurry = doubts is not None
-        if changed:
-            self.noted()
-
     @property
-    def acts(self) -> bool:
-        """Whether switches are to have what `declared` says: also in an alarm, where that was there before it."""
-        return not (self.alarm and self.suspect)
+    def declared(self) -> Declared | None:
+        """What of the overlay database's declarations is acted on; None until it was read."""
+        return self.trust.declared
 
     def _reconsider(self) -> None:
-        """The same, where nothing new was read: what was in doubt may be right after all."""
-        alarmed = self.alarm
-        self._consider()
-        if alarmed and not self.alarm and self.read is not None:
-            self._accept(self.read, anew=True)
-
-    def _doubt(self, alarm: str) -> int | None:
-        """From which beat of ours on an objection is in doubt; None where it is certain, or there is none."""
-        if not alarm or self.shares.shared is None:
-            return None
-        since = self.shares.beats if self.doubts is None else self.doubts
-        return since if self.shares.beats < since + DOUBTED else None
-
-    def _missing(self, now: Declared) -> frozenset[Missing]:
-        return missing(self.lost, now, self.declared, self.overlay.bindings) if self.declared is not None else self.lost
+        """Look again, where nothing new was read: what was in doubt may be right after all."""
+        alarmed = self.trust.alarm
+        self.trust.consider(self.marks(), self.overlay.bindings)
+        if alarmed and not self.trust.alarm and self.trust.read is not None:
+            self._accept(self.trust.read, anew=True)
 
     def marks(self) -> dict[str, Mark]:
         """What each chassis has last seen of the overlay database."""
@@ -218,9 +159,7 @@ class State:
         before = self.declared
         # A deletion is told to every chassis at once (ovsdb.marks).
         other_rows = anew or before is None or (declared.chassis, declared.epoch) != (before.chassis, before.epoch)
-        self.lost = self._missing(declared)
-        self.declared = declared
-        self.suspect = bool(self.alarm)
+        self.trust.accept(declared, self.overlay.bindings)
         if before is not None:
             was, now = ({name: row.chassis for name, row in each.chassis.items()} for each in (before, declared))
             self.vteps.compare(was, now, self.version + 1)
@@ -291,7 +230,7 @@ class State:
     @property
     def listens(self) -> float | None:
         """Seconds between two looks at what switches count of learned neighbors; None where there is nobody to hear."""
-        return self.neighbors.look if len(self.neighbors) and self.complete and not self.alarm else None
+        return self.neighbors.look if len(self.neighbors) and self.complete and not self.trust.alarm else None
 
     def see(self, chassis: str, ofport: int, seen: Seen, now: float = 0.0, vni: int | None = None) -> None:
         """Store the neighbor that a packet from a port tells of, if the port may tell it.

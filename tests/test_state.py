@@ -350,16 +350,16 @@ def test_any_way_to_a_state_of_things_gives_the_same_flows(events: list[tuple[st
 def test_in_an_alarm_the_switches_keep_what_was_there_before_and_nothing_of_what_is_suspect() -> None:
     state = store(WEB1)
     state.declare(declared(ports={}), LastKnown())
-    assert "2 of 2 declared ports vanished" in state.alarm
-    assert state.acts
+    assert "2 of 2 declared ports vanished" in state.trust.alarm
+    assert state.trust.acts
     assert state.overlay.bindings
     begun = State(changed=lambda: None, noted=lambda: None)
     begun.declare(declared(ports={}, database_id="one", epoch=3), LastKnown())
     begun.plug("h1", Plugged((WEB1,), mark=str(Mark("one", 4, 0)), ours=True), ())
-    assert "is an older copy" in begun.alarm
-    assert not begun.acts
+    assert "is an older copy" in begun.trust.alarm
+    assert not begun.trust.acts
     begun.declare(declared(database_id="one", epoch=3, accepted=True), LastKnown())
-    assert (begun.alarm, begun.acts) == ("", True)
+    assert (begun.trust.alarm, begun.trust.acts) == ("", True)
 
 
 def test_a_chassis_is_ready_when_its_switch_has_its_flows_since_it_connected() -> None:

@@ -121,10 +121,10 @@ def test_while_the_database_is_away_chassis_may_have_seen_more() -> None:
     """Another controller has taken over, and told them."""
     state = State(changed=lambda: None, noted=lambda: None)
     state.declare(declared(), LastKnown())
-    state.current = False
+    state.trust.current = False
     state.plug("h1", Plugged((), mark="one 3 101"))
     assert state.status().alarm == ""
-    state.current = True
+    state.trust.current = True
     state.declare(declared(nb_cfg=101), LastKnown())
     assert state.status().alarm == ""
     state.plug("h1", Plugged((), mark="one 3 102"))
@@ -192,8 +192,8 @@ def test_what_vanished_while_nobody_was_there_is_missing_too(epoch: int, seen: s
     state = State(changed=lambda: None, noted=lambda: None)
     state.declare(declared(ports=10, epoch=epoch), LastKnown(held=held), shared)
     state.plug("h1", Plugged(mark=f"one {epoch} 90"))
-    assert words in state.alarm
-    assert bool(state.alarm) == bool(words)
+    assert words in state.trust.alarm
+    assert bool(state.trust.alarm) == bool(words)
 
 
 def test_one_that_went_back_is_known_by_whoever_has_acted_on_it() -> None:
@@ -211,11 +211,11 @@ def test_what_was_overruled_is_so_for_who_has_seen_only_the_end_of_it() -> None:
     state = running(declared())
     less = declared(ports=1, nb_cfg=101)
     state.declare(less, LastKnown())
-    state.declare(replace(less, alarm=state.alarm), LastKnown())
-    state.declare(replace(less, alarm=state.alarm, epoch=4), LastKnown())
-    assert state.alarm, "a deletion beside it overrules nothing"
+    state.declare(replace(less, alarm=state.trust.alarm), LastKnown())
+    state.declare(replace(less, alarm=state.trust.alarm, epoch=4), LastKnown())
+    assert state.trust.alarm, "a deletion beside it overrules nothing"
     state.declare(replace(less, epoch=5), LastKnown())
-    assert state.alarm == ""
+    assert state.trust.alarm == ""
     assert len(state.declared.ports) == 1
 
 
@@ -223,7 +223,7 @@ def test_an_alarm_that_somebody_takes_out_by_hand_comes_back() -> None:
     state = running(declared())
     less = declared(ports=1, nb_cfg=101)
     state.declare(less, LastKnown())
-    state.declare(replace(less, alarm=state.alarm), LastKnown())
+    state.declare(replace(less, alarm=state.trust.alarm), LastKnown())
     state.declare(less, LastKnown())
     assert "49 of 50" in state.status().alarm
     assert len(state.declared.ports) == 50

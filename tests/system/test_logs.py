@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,13 @@ def test_chassis_come_and_go_and_nothing_is_kept_of_them(lab: Lab) -> None:
         assert after[name] == before[name], name
     assert len(lines(lab, "chassis-left")) == 4
     eventually(lambda: lab.ping("web1", "web3", count=1).lost == 0)
+
+
+def test_what_is_counted_stands_in_the_docs(lab: Lab) -> None:
+    text = Path("docs/logs.md").read_text().partition("## Counts")[2].partition("## Events")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    explained = {name.strip("` ") for line in rows for name in line.split("|")[1].split(",")}
+    assert counts(lab).keys() == explained
 
 
 def counts(lab: Lab) -> dict[str, int]:
