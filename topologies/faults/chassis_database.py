@@ -134,7 +134,7 @@ def _ours(ground: Ground) -> list[str]:
 
 def _names_taken(ground: Ground, _: random.Random) -> None:
     lab = ground.lab
-    add = ("add-br", "br-mine", "--", "set", "bridge", "br-mine", "datapath_type=netdev")
+    add = ("add-br", "br-mine", "--", "set", "bridge", "br-mine", f"datapath_type={lab.datapath}")
     dpid = lab.run("h2", "ovs-vsctl", "get", "bridge", "br-int", "other-config:datapath-id").stdout.strip()
     lab.run("h2", "ovs-vsctl", *add, f"other-config:datapath-id={dpid}")
     try:

@@ -76,5 +76,6 @@ CASES: Final = (
          expected=f"{STARTED}|meter"),
     Case("F18", "stale and foreign flows", "swept, and kept", _stale_and_foreign, expected=f"{STARTED}|{EDITED}"),
     Case("F19", "1000 edits of flows and meters", "repaired in 1.5 s, foreign ones stay",
-         flow_edits.edited, H1, 1.5, EDITED),
+         # What ovs-vswitchd says where two of its threads cache the same flow; the packet goes on.
+         flow_edits.edited, H1, 1.5, f"{EDITED}|ukey installation fails"),
 )  # fmt: skip

@@ -204,10 +204,10 @@ def judged(case: Case, seed: int, record: Record, ground: Ground, faults: list[s
     )  # fmt: skip
 
 
-def _apart(one: str, other: str) -> tuple[Pair, Pair]:
-    """The pairs of the network apart between the same chassis."""
-    names = apart.guest(one), apart.guest(other)
-    return names, (names[1], names[0])
+def _apart(one: str, other: str) -> list[Pair]:
+    """The pairs of the networks apart between the same chassis."""
+    ends = [(apart.guest(one, encap), apart.guest(other, encap)) for encap in apart.ENCAPS]
+    return ends + [(there, here) for here, there in ends]
 
 
 _COLUMNS: Final = (
