@@ -34,10 +34,10 @@ class Scenario:
     """
 
     def __init__(self, ground: Ground, measured: bool = True) -> None:
-        """`measured`: under traffic, of which Open vSwitch in userspace loses some while it makes a port.
+        """`measured`: under traffic, of which Open vSwitch in userspace loses some while it makes a port or sets its MTU.
 
-        So ports are made before, and what comes and goes is which port of the overlay they are. Else nobody asks how
-        long healing takes either, and it is waited for in the cheapest way.
+        So ports are made before, with an MTU, and what comes and goes is which port of the overlay they are. Else
+        nobody asks how long healing takes either, and it is waited for in the cheapest way.
         """
         self._ground, self._measured = ground, measured
         self._count = ground.lab.directory / "messages"
@@ -94,6 +94,7 @@ class Scenario:
                 if there or self._measured:
                     words += ["--", "--may-exist", "add-port", "br-int", name]
                     words += ["--", "set", "interface", name, "type=internal", f"ofport_request={100 + number}"]
+                    words += ["mtu_request=1400"] if self._measured else []
                     words += [f"external_ids:iface-id={name}"] if there else []
                     words += [] if there else ["--", "remove", "interface", name, "external_ids", "iface-id"]
                 else:
