@@ -34,7 +34,7 @@ class Scenario:
     """
 
     def __init__(self, ground: Ground, measured: bool = True) -> None:
-        """`measured`: under traffic, of which Open vSwitch in userspace loses some while it makes a port or sets its MTU.
+        """`measured`: under traffic, of which Open vSwitch in userspace loses some when it makes a port or sets an MTU.
 
         So ports are made before, with an MTU, and what comes and goes is which port of the overlay they are. Else
         nobody asks how long healing takes either, and it is waited for in the cheapest way.

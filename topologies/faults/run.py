@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import re
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -20,6 +23,7 @@ from topologies.faults.cases import CASES
 from topologies.faults.ground import Ground, NotHealed
 from topologies.faults.traffic import INTERVAL, Pair, Record, Sending, guest_of
 from topologies.lab import Lab
+from topologies.namespaces import CommandFailed
 from topologies.topology import vm as vm_of
 
 SETTLE: Final = 0.5
@@ -27,6 +31,7 @@ DECLARED: Final = three_chassis.DECLARED
 """The VMs between which there is traffic."""
 SLACK: Final = 25
 """Ticks between two losses that may have one cause: Open vSwitch stands still for 10 to 30 ms to make a port."""
+_DROPPED: Final = re.compile(r"^(datapath_drop_\w+) .* total: (\d+)$", re.MULTILINE)
 
 EXAMPLES = """
 examples:
@@ -159,7 +164,7 @@ def _tried(case: Case, seed: int, lab: Lab, servers: Any, *, interval: float, ve
         ground.servers = servers
     for path in sorted(lab.directory.glob("*/member*.log")):
         ground.logs.follow(f"{path.parent.name} {path.stem}", path)
-    wrong = ""
+    wrong, counted = "", dropped(lab)
     sending = Sending(lab, guests, interval)
     with sending:
         time.sleep(SETTLE)
@@ -170,12 +175,28 @@ def _tried(case: Case, seed: int, lab: Lab, servers: Any, *, interval: float, ve
         time.sleep(SETTLE)
     record = sending.record
     assert record is not None
+    more = {name: number - counted[name] for name, number in dropped(lab).items() if number > counted[name]}
+    if more:
+        ground.remark(f"Open vSwitch counts: {', '.join(f'{name} {number}' for name, number in sorted(more.items()))}")
     loud = ground.logs.loud(case.expected)
     faults = [wrong] if wrong else []
     faults += [f"{len(loud)} lines logged: {loud[0][:150]}"] if loud else []
     for each in loud if verbose else ():
         print(each, file=sys.stderr)
     return judged(case, seed, record, ground, faults)
+
+
+def dropped(lab: Lab) -> Counter[str]:
+    """How many frames the datapaths of all chassis have dropped, by the name that Open vSwitch gives the reason.
+
+    Not by a flow, but since there was an error, or a lock that was held (`ovs-appctl coverage/show`).
+    """
+    found = Counter[str]()
+    for each in lab.topology.chassis:
+        with contextlib.suppress(CommandFailed):
+            shown = lab.run(each.name, "ovs-appctl", "-T", "5", "coverage/show").stdout
+            found.update({name: int(total) for name, total in _DROPPED.findall(shown)})
+    return found
 
 
 def judged(case: Case, seed: int, record: Record, ground: Ground, faults: list[str]) -> Row:
