@@ -137,7 +137,8 @@ def start(
     began = time.time()
     with output.open("ab") as sink:
         popen = subprocess.Popen(
-            enter(netns, argv),
+            # Whom a shell has started with `&` ignores SIGINT, and so does all that it starts: it would not end.
+            ["env", "--default-signal=INT", *enter(netns, argv)],
             env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=sink,

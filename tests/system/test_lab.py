@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.steps import fresh_name
+from tests.system.steps import eventually, fresh_name
 from topologies import chassis, namespaces, processes, state, two_chassis
 from topologies.lab import Lab
 from topologies.namespaces import CommandFailed
@@ -239,6 +239,18 @@ def test_it_spares_who_takes_it_down_from_within() -> None:
         done = lab.run("web1", "sh", "-c", f"{down}; echo still here")
         assert "still here" in done.stdout
         assert traces(name) == []
+
+
+def test_what_is_started_by_somebody_in_the_background_ends_when_it_is_asked_to(lab: Lab) -> None:
+    """A shell has what it starts with `&` ignore SIGINT, and that is inherited."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = lab.start("web1", "sleep", "60")
+        eventually(lambda: Path(f"/proc/{running.popen.pid}/comm").read_text() == "sleep\n")
+        running.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert running.popen.returncode == -signal.SIGINT
 
 
 def test_what_our_environment_says_of_open_vswitch_does_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:

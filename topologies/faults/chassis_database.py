@@ -150,7 +150,7 @@ CASES: Final = (
     Case("F20", "the chassis' database edited by hand", "each repaired in 1.5 s", _edited, H3, 1.5,
          f"{LOST}|{EDITED}|unsupported version|OFPBRC_BAD_TYPE|overlay-(vxlan|gre)|tunnel port not found|192.0.2.99"),
     Case("F20b", "ovs-vsctl del-br br-int", "the bridge is back in 1.5 s", _bridge_deleted, H3, 10,
-         f"{LOST}|{EDITED}|datapath|create bridge"),
+         f"{LOST}|{EDITED}|datapath|create bridge|tunnel port not found"),
     Case("F20c", "ovs-vsctl emer-reset", "heals when it has a Manager", _reset, H3, 20, f"{LOST}|{EDITED}",
          leaks=_LIKE_A_SWITCH),
     Case("F20d", "emer-reset, still within reach", "repaired in 1.5 s", _reset_in_reach, H3, 1.5, f"{LOST}|{EDITED}",
