@@ -34,6 +34,7 @@ class Installed:
         self._chassis = chassis
         self._channel = channel
         self._altered: frozenset[Key] = frozenset()
+        self._spelled: dict[Key, bytes] = {}
         self._foreign: frozenset[Key] = frozenset()
         self._unsure = False
         self._seen: frozenset[Key] = frozenset()
@@ -153,13 +154,16 @@ class Installed:
             self._learn_spelling()
 
     def _learn_spelling(self) -> None:
-        """Of flows that were just put right, take what is read back for right.
+        """Of flows that were just put right, take what is read back for right when it comes so for the second time.
 
         Another version of Open vSwitch may write what we sent in a way we don't know, and we would mend it for ever.
+        But somebody may have changed it once more before it was read: the switch has told that by then.
         """
-        for row in self._channel.stats():
-            if row.key in self._altered and row.key in self.flows:
-                self.flows[row.key] = row.body
+        found = {row.key: row.body for row in self._channel.stats() if row.key in self._altered}
+        if not self._suspected:
+            again = self._spelled.items() & found.items()
+            self.flows |= {key: body for key, body in again if key in self.flows}
+            self._spelled = found
         self._altered = frozenset()
 
     def note_meters(self, metering: MeterPlan, refused: Collection[int]) -> None:
