@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -175,15 +175,13 @@ def _tried(case: Case, seed: int, lab: Lab, servers: Any, *, interval: float, ve
         time.sleep(SETTLE)
     record = sending.record
     assert record is not None
-    more = {name: number - counted[name] for name, number in dropped(lab).items() if number > counted[name]}
-    if more:
-        ground.remark(f"Open vSwitch counts: {', '.join(f'{name} {number}' for name, number in sorted(more.items()))}")
+    more = dropped(lab) - counted
     loud = ground.logs.loud(case.expected)
     faults = [wrong] if wrong else []
     faults += [f"{len(loud)} lines logged: {loud[0][:150]}"] if loud else []
     for each in loud if verbose else ():
         print(each, file=sys.stderr)
-    return judged(case, seed, record, ground, faults)
+    return judged(case, seed, record, ground, faults, drops=more)
 
 
 def dropped(lab: Lab) -> Counter[str]:
@@ -199,8 +197,10 @@ def dropped(lab: Lab) -> Counter[str]:
     return found
 
 
-def judged(case: Case, seed: int, record: Record, ground: Ground, faults: list[str]) -> Row:
-    """The row of a fault that was tried."""
+def judged(
+    case: Case, seed: int, record: Record, ground: Ground, faults: list[str], *, drops: Mapping[str, int]
+) -> Row:
+    """The row of a fault that was tried; `drops` is said where something was lost that should not have been."""
     home = {name: vm_of(ground.lab.topology, name).chassis for name in DECLARED}
     pairs = [pair for pair in record.lost if pair[0] in home]
     touched = [pair for pair in pairs if {home[name] for name in pair} & case.struck]
@@ -209,6 +209,8 @@ def judged(case: Case, seed: int, record: Record, ground: Ground, faults: list[s
     lost, leaked = record.losses(others) - stalled, sum(record.leaked.values())
     if lost:
         faults.append(f"{lost} lost of pairs it should not touch")
+    if (lost or stalled) and drops:
+        ground.remark(f"Open vSwitch counts: {', '.join(f'{name} {drops[name]}' for name in sorted(drops))}")
     if leaked and case.leaks:
         ground.remark(f"{leaked} leaked: {case.leaks}")
     elif leaked:
