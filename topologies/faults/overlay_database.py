@@ -48,7 +48,9 @@ def _disk_full(ground: Ground, _: random.Random) -> None:
             said = lab.overlayctl("port-add", f"y{number}", "--net", "red", "--ip", f"10.0.2.{number}", check=False)
             if "overlayctl:" in said:
                 break
-        ground.remark(f"refused: {said.strip().splitlines()[-1].rpartition(': ')[2]}" if said else "nothing was refused")
+        ground.remark(
+            f"refused: {said.strip().splitlines()[-1].rpartition(': ')[2]}" if said else "nothing was refused"
+        )
         if "overlayctl:" not in said:
             raise NotHealed("a full disk refuses nothing")
         time.sleep(3)
