@@ -114,9 +114,14 @@ class Several(Lab):
         return time.monotonic() - began
 
     def await_shares(self, shares: dict[str, str], patience: float = 90.0) -> None:
-        """Wait until the chassis are shared out like this. RuntimeError when they are not in time."""
+        """Wait until the chassis are shared out like this. RuntimeError, with who reaches whom, when not in time."""
         if not processes.wait_until(lambda: self.owners() == shares, patience, poll=0.1):
-            raise RuntimeError(f"after {patience:g} s the chassis' owners are {self.owners()}, and not {shares}")
+            said = [f"after {patience:g} s the chassis' owners are {self.owners()}, and not {shares}"]
+            said += [self.overlayctl("show", check=False)]
+            for each in self.topology.chassis:
+                argv = ("ovs-vsctl", "-f", "csv", "--columns=target,is_connected,role,status", "list", "controller")
+                said += [f"{each.name}:", self.run(each.name, *argv, check=False).stdout]
+            raise RuntimeError("\n".join(said))
 
 
 @contextmanager
