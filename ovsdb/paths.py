@@ -65,9 +65,11 @@ def named_database() -> str | None:
 def controller_name(port: str) -> str:
     """What a controller that listens on that TCP port is called: as `OVERLAY_NAME` says, else by its host and port.
 
-    Raises ValueError when that is no name.
+    Of a host's name, which may be anything, what is no part of a name is left out. Raises ValueError when what was
+    said is none.
     """
-    name = os.environ.get("OVERLAY_NAME") or f"{socket.gethostname()}:{port}"
+    host = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]", "", socket.gethostname()) or "controller"
+    name = os.environ.get("OVERLAY_NAME") or f"{host}:{port}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", name):
         raise ValueError(
             f"OVERLAY_NAME={name} is no name: 1 to 128 letters, digits, '.', '_', ':', '-', the first a letter or digit"
