@@ -42,7 +42,7 @@ FLOWS_S: Final = 1.0
 WRITE_S: Final = 5.0
 """Seconds after which status is written even if nothing is known to be new of it."""
 ASK_S: Final = (0.5, 60.0)
-"""Seconds from one time that a switch is asked anew for ports that it could not make to the next: at first, at last."""
+"""Seconds from one time that a switch is asked anew for what it could not make to the next: at first, at last."""
 MARK_S: Final = 30.0
 """Seconds in which a chassis is told at most once how far the overlay database is, while nothing is deleted."""
 
@@ -384,10 +384,10 @@ class ChassisSession:
             LOG.warning("%s: set back what somebody else changed%s: %s", name, when, written, extra=extra)
         elif not done.written:
             self._settled = shape
-        self._provisioned = (wanted, seen) if not done.problems else None
-        if not done.problems:
+        self._provisioned = (wanted, seen) if not (done.problems or done.ask) else None
+        if not (done.problems or done.ask):
             self._pause = 0.0
-        elif done.failed and monotonic() >= self._asked_at + self._pause and ask_again(self._session):
+        elif done.ask and monotonic() >= self._asked_at + self._pause and ask_again(self._session):
             self._asked_at, self._pause = monotonic(), min(max(2 * self._pause, ASK_S[0]), ASK_S[1])
         return done.problems
 

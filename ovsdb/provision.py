@@ -27,12 +27,13 @@ _MARKED: Final = ("Bridge", "Port", "Interface", "Controller")
 class Provisioned:
     """What stands in the way of a chassis being as wanted, and what was written to make it so, in words.
 
-    `failed`: ovs-vswitchd says of a port of ours that it could not make it, and nothing is left that we could write.
+    `ask`: ovs-vswitchd says of a port of ours that it could not make it, or nothing of our bridge, and nothing is left
+    that we could write: it is to be asked again (`ask_again`).
     """
 
     problems: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
-    failed: bool = False
+    ask: bool = False
 
 
 def provision(session: Session, wanted: Wanted) -> Provisioned:
@@ -67,7 +68,9 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
         for other in idl.tables["Bridge"].rows.values()
         if other.name != BRIDGE and datapath_id(wanted.chassis.name) in other.datapath_id
     ]
-    if bridge is not None and _lacks_datapath(idl, bridge):
+    answered = _answered(session)
+    silent = bridge is not None and not bridge.datapath_id and settled(idl)
+    if silent and answered:  # it could not make the bridge a datapath
         if wanted.datapath_type is None:
             wanted = replace(wanted, datapath_type="netdev")
         else:
@@ -90,7 +93,7 @@ def provision(session: Session, wanted: Wanted) -> Provisioned:
     idl.ours = frozenset(row.uuid for row in marked)
     done = not written and settled(idl)
     faults = tuple(_faults(bridge, done))
-    return Provisioned((*problems, *faults), tuple(written), bool(faults) and done)
+    return Provisioned((*problems, *faults), tuple(written), done and bool(faults or (silent and not answered)))
 
 
 def _written(transaction: ovs.db.idl.Transaction) -> Iterator[str]:
@@ -163,9 +166,17 @@ def ask_again(session: Session) -> bool:
     return session.transact(write)
 
 
-def _lacks_datapath(idl: ovs.db.idl.Idl, bridge: Any) -> bool:
-    """Whether ovs-vswitchd has seen the bridge and could not make it a datapath."""
-    return not bridge.datapath_id and settled(idl)
+def _answered(session: Session) -> bool:
+    """Whether ovs-vswitchd has done anything that its database was told since we are connected to that.
+
+    What it says of a bridge is gone with the database's server, and what it has done is not: until it answers anew it
+    has said nothing.
+    """
+    idl = session.idl
+    root = next(iter(idl.tables["Open_vSwitch"].rows.values()))
+    if idl.met[0] != session.connection:
+        idl.met = (session.connection, root.cur_cfg)
+    return bool(root.cur_cfg > idl.met[1])
 
 
 def _faults(bridge: Any, done: bool) -> Iterator[str]:

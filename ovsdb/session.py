@@ -71,6 +71,8 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
     unfit = ""
     ours: frozenset[uuid.UUID] = frozenset()
     """Rows that carried our mark when they were last looked at."""
+    met: tuple[int, int] = (-1, 0)
+    """The connection for which it was noted, and what ovs-vswitchd had answered to by then (`cur_cfg`)."""
     _rested = 0.0
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
@@ -236,6 +238,11 @@ class Session:
         elif ovs.timeval.msec() - self._heard[2] > SILENT_MS:
             self.idl.unfit = "it does not send what was asked for; is its schema of another version?"
             self.idl.force_reconnect()
+
+    @property
+    def connection(self) -> int:
+        """A number that is another after each connection to the server."""
+        return int(self.idl._session.get_seqno())
 
     def block(self, seconds: float = IDLE_MS / 1000) -> None:
         """Wait for news, `wake()`, or so many seconds; not at all when a transaction brought news meanwhile."""

@@ -87,7 +87,8 @@ def _slow_switch(ground: Ground, _: random.Random) -> None:
 
 CASES: Final = (
     Case("F7", "a chassis' ovsdb-server away", "0 flow mods, resync", _database_away, H2, 40, LOST),
-    Case("F8", "ovs-vswitchd killed", "others 0 lost, reinstalled", _switch_killed, H2, 15, LOST),
+    Case("F8", "ovs-vswitchd killed", "others 0 lost, reinstalled", _switch_killed, H2, 15,
+         f"{LOST}|tunnel port not found"),
     Case("F9", "ovs-vswitchd hung", "noticed in 15 s, others 0 lost", _switch_hung, H2, 30, LOST),
     Case("F10", "chassis rebooted", "comes back by itself", _rebooted, H2, 40, LOST),
     Case("F15", "one slow switch", "others wait no longer", _slow_switch, H3, 30, LOST),
