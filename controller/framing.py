@@ -25,7 +25,6 @@ BARRIER_REPLY: Final = 21
 ROLE_REPLY: Final = 25
 ROLE_STATUS: Final = 30
 """Message types (OpenFlow 1.4, section 7.1)."""
-NEWEST: Final = 0x06
 MULTIPART_FLOW: Final = 1
 MULTIPART_METER: Final = 9
 MULTIPART_METER_CONFIG: Final = 10
@@ -146,7 +145,7 @@ def datapath(message: bytes) -> int | None:
 
 
 def _hello(message: bytes) -> bytes:
-    """With the versions it offers, and nothing else (section 7.5.1)."""
+    """Of the version that we speak, where that is offered, and nothing else (section 7.5.1)."""
     version, _, length, xid = _HEADER.unpack_from(message)
     bitmap = None
     place = 8
@@ -157,10 +156,9 @@ def _hello(message: bytes) -> bytes:
         if kind == 1 and size >= 8 and bitmap is None:
             (bitmap,) = _LONG.unpack_from(message, place + 4)
         place += (size + 7) // 8 * 8
-    version = min(version, NEWEST)
-    if bitmap is None:
-        return _HEADER.pack(version, HELLO, 8, xid)
-    return _HEADER.pack(version, HELLO, 16, xid) + _PAIR.pack(1, 8) + _LONG.pack(bitmap)
+    if not (bitmap >> VERSION & 1 if bitmap is not None else version >= VERSION):
+        raise MalformedError(f"it does not offer OpenFlow version {VERSION:#04x}: br-int must offer OpenFlow14")
+    return _HEADER.pack(VERSION, HELLO, 8, xid)
 
 
 def _error(message: bytes) -> bytes:

@@ -174,7 +174,8 @@ class Session:
                 self.fault = os.strerror(error) if error > 0 else closed
                 self.fault = tls_stream.fault(reconnect.get_name()) or self.fault
                 if name == "disconnected" and self.idl.unfit:
-                    self.fault, self.idl.unfit = f"{self.idl.session_name()}: {self.idl.unfit}", ""
+                    which = f"{self.idl.session_name()}: " if "," in self.remote else ""
+                    self.fault, self.idl.unfit = which + self.idl.unfit, ""
                 if error == errno.ENOTCONN and self.remote.startswith(DIAL_IN):
                     kind = "ssl" if os.environ.get(tls.VARIABLE) else "tcp"
                     self.fault = f"it has not dialled in; on the host: ovs-vsctl set-manager {kind}:CONTROLLER:6641"
@@ -236,7 +237,7 @@ class Session:
         if self._heard[:2] != (session, received):
             self._heard = (session, received, ovs.timeval.msec())
         elif ovs.timeval.msec() - self._heard[2] > SILENT_MS:
-            self.idl.unfit = "it does not send what was asked for; is its schema of another version?"
+            self.idl.unfit = "it is connected and sends nothing: it hangs, or its schema is of another version"
             self.idl.force_reconnect()
 
     @property

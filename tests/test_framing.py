@@ -111,6 +111,8 @@ LIES = {
     "a hello whose element of another kind has no length": message(0, struct.pack("!HHI", 2, 0, 0)),
     "a hello with an element that is too long": message(0, struct.pack("!HHI", 1, 64, 0)),
     "a hello that ends within an element": message(0, b"\0\1"),
+    "a hello of an older version": message(0, b"", version=1),
+    "a hello that offers other versions": message(0, struct.pack("!HHI", 1, 8, 0x52), version=6),
     "a long message before it said who it is": message(0, bytes(2000)),
     "another version": message(2, version=1),
     "version 0": message(0, version=0),

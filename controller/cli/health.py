@@ -131,6 +131,8 @@ def _controllers(seen: dict[str, Any], counters: dict[str, Any]) -> Iterable[Fin
 def _configuration(seen: dict[str, Any]) -> Finding:
     """Whether every chassis has what is declared, also those that can't be reached."""
     number = seen["configured"]
+    if seen["alarm"]:
+        return "configuration", 1, f"{number} is not acted on; switches have what they had"
     behind = [f"{host['name']} has {host['installed']}" for host in seen["chassis"] if host["installed"] < number]
     if not behind:
         return "configuration", 0, f"{number} is installed everywhere" if seen["chassis"] else f"{number}"

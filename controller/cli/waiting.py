@@ -37,7 +37,12 @@ def sync(draft: Draft, args: Namespace) -> None:
 def wait_installed(where: str, number: int, timeout: float) -> None:
     """Returns when all chassis have installed configuration `number`; NotInstalledError names the others."""
     behind = [["cur_cfg", "<", number]]
-    if _wait(where, timeout, [_until("Chassis", behind, "=="), _until("Overlay_Global", behind, "==")]):
+    objected = [["alarm", "!=", ""]]  # an older copy may well be behind what is installed
+    done = [
+        _until(table, rows, "==")
+        for table, rows in (("Chassis", behind), ("Overlay_Global", behind), ("Overlay_Global", objected))
+    ]
+    if _wait(where, timeout, done):
         return
     with connect(where, stale=True) as database:
         late, globally, totals = (
@@ -46,9 +51,9 @@ def wait_installed(where: str, number: int, timeout: float) -> None:
                 [select("Chassis", behind), select("Overlay_Global", behind), select("Overlay_Global")]
             )
         )
-    if not late and not globally:
-        return
     alarm = next((row["alarm"] for row in totals), "")
+    if not (late or globally or alarm):
+        return
     if alarm:
         raise NotInstalledError(f"configuration {number} is stored, but the controller objects: {escaped(alarm)}")
     stored = f"configuration {number} is stored, but not installed on every chassis within {timeout:g} s"

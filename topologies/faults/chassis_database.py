@@ -148,7 +148,7 @@ def _names_taken(ground: Ground, _: random.Random) -> None:
 _LIKE_A_SWITCH: Final = "until its bridge has a controller again Open vSwitch forwards by MAC alone"
 CASES: Final = (
     Case("F20", "the chassis' database edited by hand", "each repaired in 1.5 s", _edited, H3, 1.5,
-         f"{LOST}|{EDITED}|unsupported version|OFPBRC_BAD_TYPE|overlay-(vxlan|gre)|tunnel port not found|192.0.2.99"),
+         f"{LOST}|{EDITED}|not offer OpenFlow|OFPBRC_BAD_TYPE|overlay-(vxlan|gre)|tunnel port not found|192.0.2.99"),
     Case("F20b", "ovs-vsctl del-br br-int", "the bridge is back in 1.5 s", _bridge_deleted, H3, 10,
          f"{LOST}|{EDITED}|datapath|create bridge|tunnel port not found"),
     Case("F20c", "ovs-vsctl emer-reset", "heals when it has a Manager", _reset, H3, 20, f"{LOST}|{EDITED}",
