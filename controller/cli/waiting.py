@@ -88,12 +88,18 @@ def wait_port(database: Database, args: Namespace) -> None:
     up = [*place, ["up", "==", True]]
     if _wait(database.listed, args.timeout, [_until("Binding", up, "!=")]):
         return
-    bindings, known = (
-        result["rows"] for result in database.transact([select("Binding", place), select("Chassis", columns=["name"])])
+    bindings, known, totals = (
+        result["rows"]
+        for result in database.transact(
+            [select("Binding", place), select("Chassis", columns=["name"]), select("Overlay_Global")]
+        )
     )
     late = f"port {args.name} is not up after {args.timeout:g} s"
     if any(row["up"] for row in bindings):
         return
+    for row in totals:
+        if row["alarm"]:
+            raise NotInstalledError(f"{late}; the controller objects: {escaped(row['alarm'])}")
     for row in bindings:
         reason = escaped(row["error"]) or "the controller has not set it up yet"
         raise NotInstalledError(f"{late}: plugged in at {row['chassis']}/{row['interface']}, but {reason}")

@@ -93,6 +93,20 @@ def test_wait_names_the_chassis_that_did_not_answer(
 
 
 @pytest.mark.usefixtures("session")
+def test_what_the_controller_objects_to_is_not_installed_however_far_it_is(
+    database: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older copy is behind what the chassis have."""
+    for table in ("Chassis", "Overlay_Global"):
+        update(database, table, [], cur_cfg=50)
+    update(database, "Overlay_Global", [], alarm="an older copy")
+    assert call("--wait --timeout 0.2 net-set red --encap gre") == 3
+    assert "is stored, but the controller objects: an older copy" in capsys.readouterr().err
+    assert call("port-wait web1 --timeout 0.2") == 3
+    assert "port web1 is not up after 0.2 s; the controller objects: an older copy" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("session")
 def test_wait_without_a_controller_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("sync --timeout 0.2") == 3
     said = capsys.readouterr().err
