@@ -192,7 +192,7 @@ class OverlayApp(app_manager.RyuApp):
         while self._server is not None:
             end = self._server.poll()
             if end is not None:
-                raise RuntimeError(end)
+                raise embedded.EndedError(end)
             hub.sleep(1)
 
     def close(self) -> None:
@@ -409,6 +409,11 @@ def spawn(loop: Callable[[], None]) -> None:
             LOG.critical("%s", error, extra=about(Event.NAME_TAKEN))
             logging.shutdown()
             os._exit(NAME_TAKEN)
+        except embedded.EndedError as ended:
+            what, extra = "%s; the controller ends with it, and switches forward on", about(Event.LOOP_DIED)
+            LOG.critical(what, ended, extra=extra)
+            logging.shutdown()
+            os._exit(DIED)
         except Exception:
             what, extra = "a loop died, and the controller with it:\n%s", about(Event.LOOP_DIED)
             LOG.critical(what, traceback.format_exc(), extra=extra)

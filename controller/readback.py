@@ -7,10 +7,11 @@ flow that was given the same cookie. Both are seen in the flow's body.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import and_
 from typing import Final, NamedTuple
 
+from controller.actions_text import actions_text
 from controller.flow_bytes import body_of, match_end, oxm
 from controller.wire import FlowStats
 from flows import text
@@ -83,14 +84,14 @@ def _plain(field: bytes) -> bytes:
 class Reading:
     """What was read. `installed` is as it should be, or not known to be otherwise.
 
-    `gone` was there before, of `altered` the actions are others now, and `added` are flows with a cookie of ours that
-    were never ours: they match something else than what bears that cookie. `foreign` have other cookies: nobody's
+    `gone` was there before, of `altered` the instructions are those now, and `added` are flows with a cookie of ours
+    that were never ours: they match something else than what bears that cookie. `foreign` have other cookies: nobody's
     business but whose they are.
     """
 
     installed: dict[Key, bytes | None]
     gone: tuple[Key, ...] = ()
-    altered: tuple[Key, ...] = ()
+    altered: Mapping[Key, bytes] = field(default_factory=dict)
     added: tuple[FlowStats, ...] = ()
     foreign: frozenset[Key] = frozenset()
 
@@ -107,7 +108,8 @@ def judge(rows: Iterable[FlowStats], before: Bodies, given: Mapping[Key, Flow]) 
     plan to delete.
     """
     installed: dict[Key, bytes | None] = {}
-    altered, added, foreign = [], [], []
+    altered: dict[Key, bytes] = {}
+    added, foreign = [], []
     # A plan deletes by cookie, whatever the priority: it would take the flow that has that cookie rightly.
     ours = {(table, cookie) for table, _, cookie in given}
     for row in rows:
@@ -127,12 +129,12 @@ def judge(rows: Iterable[FlowStats], before: Bodies, given: Mapping[Key, Flow]) 
         if found == wanted:
             installed[row.key] = row.body
         elif found.match == wanted.match:
-            altered.append(row.key)
+            altered[row.key] = found.instructions
         else:
             added.append(row)
-    there = installed.keys() | set(altered)
+    there = installed.keys() | altered.keys()
     gone = tuple(sorted(key for key in before if key not in there))
-    return Reading(installed, gone, tuple(altered), tuple(added), frozenset(foreign))
+    return Reading(installed, gone, altered, tuple(added), frozenset(foreign))
 
 
 def told(reading: Reading, given: Mapping[Key, Flow]) -> str:
@@ -140,11 +142,14 @@ def told(reading: Reading, given: Mapping[Key, Flow]) -> str:
     parts = []
     for what, keys in (
         ("deleted", reading.gone),
-        ("altered", reading.altered),
+        ("altered", tuple(reading.altered)),
         ("added", [row.key for row in reading.added]),
     ):
         if keys:
             shown = [_named(key, None if what == "added" else given.get(key)) for key in keys[:_NAMED]]
+            if what == "altered":
+                made = (actions_text(reading.altered[key]) for key in keys)
+                shown = [f"{each}, made {other}" for each, other in zip(shown, made, strict=False)]
             more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
             parts.append(f"{len(keys)} {what} ({'; '.join(shown)}{more})")
     return ", ".join(parts)
@@ -156,7 +161,8 @@ def foreign_text(keys: Iterable[Key]) -> str:
     if not rows:
         return "all flows on br-int are ours again"
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return f"{len(rows)} flows on br-int are not ours, and are left alone: {'; '.join(rows[:_NAMED])}{more}"
+    flows, are = ("1 flow", "is") if len(rows) == 1 else (f"{len(rows)} flows", "are")
+    return f"{flows} on br-int {are} not ours, and {are} left alone: {'; '.join(rows[:_NAMED])}{more}"
 
 
 def _named(key: Key, flow: Flow | None) -> str:

@@ -33,7 +33,11 @@ PAUSE: Final = 0.02
 FLOCK: Final = "hhqqi"
 """`struct flock` of fcntl(2) on 64-bit Linux: type, whence, start, length, pid."""
 
-__all__ = ["DatabaseError", "EmbeddedServer", "schema", "start"]
+__all__ = ["DatabaseError", "EmbeddedServer", "EndedError", "schema", "start"]
+
+
+class EndedError(DatabaseError):
+    """A server of ours that ended by itself; the text says how."""
 
 
 class EmbeddedServer:

@@ -16,8 +16,8 @@ from ovsdb.snapshot import Declared, LastKnown
 LOSS: Final = (10, 0.2)
 """Ports that may vanish and no deletion was counted: this many, or this share, whichever is more; but never all."""
 ADVICE: Final = (
-    "nothing that it says is acted on; bring back what it has lost (overlayctl restore FILE, or rebuild "
-    "--from-chassis), or, if it is intended: overlayctl db-accept"
+    "nothing that it says is acted on; bring back what it has lost (overlayctl restore FILE; where it is "
+    "empty: overlayctl rebuild --from-chassis), or, if it is intended: overlayctl db-accept"
 )
 
 
@@ -87,7 +87,8 @@ def objection(
     ahead = sorted(name for name, mark in marks.items() if mark.later_than(here))
     if ahead:
         seen = max((marks[name] for name in ahead), key=lambda mark: (mark.epoch, mark.nb_cfg))
-        who = f"chassis {', '.join(ahead)} has seen epoch {seen.epoch}, change {seen.nb_cfg}"
+        have = "has" if len(ahead) == 1 else "have"
+        who = f"chassis {', '.join(ahead)} {have} seen epoch {seen.epoch}, change {seen.nb_cfg}"
     elif accepted is not None and mark_of(accepted).later_than(here):
         who = f"was at epoch {accepted.epoch}, change {accepted.nb_cfg} before"
     else:

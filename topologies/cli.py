@@ -109,6 +109,10 @@ def _up(args: argparse.Namespace) -> int:
     print()
     print(f"Lab {lab.name!r} is up, after {time.monotonic() - began:.1f} s. Try:")
     print("".join(f"  {line}\n" for line in _suggestions(topology, args.lab, args.bare)), end="")
+    if not args.bare:
+        shell = "./lab shell" + ("" if args.lab == "lab" else f" --lab {args.lab}")
+        print(f"Logs: {lab.directory}/*/*.log")
+        print(f"A controller that was killed begins again: {shell} {CONTROLLER} -- ryu-manager overlay_app")
     return 0
 
 
