@@ -51,7 +51,7 @@ def _entries(octets: bytes, begin: int, end: int) -> Iterator[tuple[int, int, in
 def _action(octets: bytes, kind: int, begin: int, end: int) -> str:
     try:
         each: Any = parser.OFPAction.parser(octets[:end], begin)
-    except Exception:
+    except Exception:  # Ryu knows few of Open vSwitch's own, and fails at the others in many ways
         return f"action {kind:#x}"
     if isinstance(each, parser.OFPActionOutput):
         return f"output:{each.port}"
